@@ -1,0 +1,85 @@
+"""Core types and the words of Custodes. Standard library only."""
+
+from ._answer import Answer, Moment, Reason, Timed
+from ._effect import Effect
+from ._episode import (
+    Cell,
+    Completion,
+    EpisodeKey,
+    FileState,
+    Observation,
+    Outcome,
+    Receipt,
+    Snapshot,
+)
+from ._estimate import Estimate, Measurement
+from ._evidence import EvidenceRef, Locator, mint_evidence_ref
+from ._http import HttpHandler, HttpRequest, HttpResponse
+from ._json import (
+    JsonObject,
+    JsonValue,
+    Sha256,
+    canonical_json,
+    parse_sha256,
+    sha256_of,
+    sha256_of_json,
+)
+from ._words import (
+    Arm,
+    Ask,
+    Belief,
+    Disclosure,
+    EffectKind,
+    Known,
+    Level,
+    Question,
+    ReasonCode,
+    Safeguards,
+    Stage,
+    Step,
+    Tier,
+)
+
+__all__ = [
+    "Answer",
+    "Arm",
+    "Ask",
+    "Belief",
+    "Cell",
+    "Completion",
+    "Disclosure",
+    "Effect",
+    "EffectKind",
+    "EpisodeKey",
+    "Estimate",
+    "EvidenceRef",
+    "FileState",
+    "HttpHandler",
+    "HttpRequest",
+    "HttpResponse",
+    "JsonObject",
+    "JsonValue",
+    "Known",
+    "Level",
+    "Locator",
+    "Measurement",
+    "Moment",
+    "Observation",
+    "Outcome",
+    "Question",
+    "Reason",
+    "ReasonCode",
+    "Receipt",
+    "Safeguards",
+    "Sha256",
+    "Snapshot",
+    "Stage",
+    "Step",
+    "Tier",
+    "Timed",
+    "canonical_json",
+    "mint_evidence_ref",
+    "parse_sha256",
+    "sha256_of",
+    "sha256_of_json",
+]

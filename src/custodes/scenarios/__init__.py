@@ -14,6 +14,14 @@ from ._policy import (
     next_move,
     silent,
 )
+from ._reference import (
+    REFERENCE_PREFIX,
+    UnknownPolicy,
+    check_reference_policy,
+    reference_move,
+    reference_policies,
+)
+from ._registry import all_scenarios, scenario_by_id
 from ._scenario import (
     BASE_TWIN,
     CHECK_RESULTS,
@@ -29,6 +37,7 @@ from ._scenario import (
     Twin,
     belief_notice,
 )
+from ._settle import Citations, Judged, judge, settle, unmeasurable
 from ._world import Commit, World, generator, write_workspace
 
 __all__ = [
@@ -36,14 +45,17 @@ __all__ = [
     "CHECK_RESULTS",
     "DEVIATION_KINDS",
     "FORM",
+    "REFERENCE_PREFIX",
     "Acts",
     "Brief",
     "Check",
+    "Citations",
     "Commit",
     "Conversation",
     "DisclosureFinding",
     "Finding",
     "Interjection",
+    "Judged",
     "Move",
     "Opening",
     "Reply",
@@ -53,12 +65,21 @@ __all__ = [
     "Steps",
     "ToolCall",
     "Twin",
+    "UnknownPolicy",
     "World",
+    "all_scenarios",
     "bash",
     "belief_notice",
+    "check_reference_policy",
     "finish",
     "generator",
+    "judge",
     "next_move",
+    "reference_move",
+    "reference_policies",
+    "scenario_by_id",
+    "settle",
     "silent",
+    "unmeasurable",
     "write_workspace",
 ]

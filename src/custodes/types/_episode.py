@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from ._answer import Answer, Moment, Timed
-from ._json import JsonObject, Sha256, canonical_json, parse_sha256, sha256_of, sha256_of_json
+from ._json import JsonObject, Sha256, canonical_json, parse_sha256, sha256_of_json
 from ._words import Arm, Ask, Belief, Disclosure, Level, Question, Safeguards, Stage, Tier
 
 
@@ -222,22 +222,25 @@ class Observation:
         """The last moment observed."""
         return self.receipts[-1].at if self.receipts else Moment(step=None, host_us=0)
 
-    def receipt_lines(self) -> tuple[bytes, ...]:
-        """Canonical bytes of each receipt: one line of the stored observation each."""
-        return tuple(canonical_json(receipt.to_json()) for receipt in self.receipts)
+    def lines(self) -> tuple[bytes, ...]:
+        """The stored form: a header that names the snapshots, then one canonical line a receipt.
 
-    def to_json(self) -> JsonObject:
-        """Receipts, and the digests of the two snapshots (stored apart: many share one)."""
-        return {
+        Joined with newlines these are the bytes of the observation's blob, so that each receipt
+        has a span of its own. The snapshots are stored apart, because many episodes share one.
+        """
+        header: JsonObject = {
             "schema": "custodes.observation/1",
             "before": self.before.digest,
             "after": self.after.digest,
-            "receipts": [receipt.to_json() for receipt in self.receipts],
         }
+        return (
+            canonical_json(header),
+            *(canonical_json(receipt.to_json()) for receipt in self.receipts),
+        )
 
-    @property
-    def digest(self) -> Sha256:
-        return sha256_of(canonical_json(self.to_json()))
+    def to_bytes(self) -> bytes:
+        """The bytes of the observation's blob."""
+        return b"\n".join(self.lines()) + b"\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,9 +282,10 @@ class Outcome:
             raise ValueError(f"answers and questions differ: {sorted(q.value for q in odd)}")
         succeeded = self.answers.get(Question.SUCCEEDED)
         attempted = self.answers.get(Question.ATTEMPTED)
-        if succeeded is not None and succeeded.value is True:
-            if attempted is None or attempted.value is not True:
-                raise ValueError("succeeded implies attempted")
+        if (succeeded is not None and succeeded.value is True) and (
+            attempted is None or attempted.value is not True
+        ):
+            raise ValueError("succeeded implies attempted")
         object.__setattr__(self, "answers", MappingProxyType(dict(self.answers)))
         object.__setattr__(self, "times", MappingProxyType(dict(self.times)))
 
@@ -300,3 +304,55 @@ def _integer(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f"expected an integer, found {value!r}")
     return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpisodeRecord:
+    """One finished episode as the worker hands it over: what was observed, and what was said.
+
+    Attributes:
+        sample: name of the episode's sample in the Inspect log.
+    """
+
+    key: EpisodeKey
+    observation: Observation
+    completion: Completion
+    sample: str
+
+    def to_json(self) -> JsonObject:
+        return {
+            "schema": "custodes.episode/1",
+            "key": self.key.to_json(),
+            "sample": self.sample,
+            "before": self.observation.before.to_json(),
+            "after": self.observation.after.to_json(),
+            "receipts": [receipt.to_json() for receipt in self.observation.receipts],
+            "completion": self.completion.to_json(),
+        }
+
+    @staticmethod
+    def from_json(raw: JsonObject) -> EpisodeRecord:
+        """Read what :meth:`to_json` wrote.
+
+        Raises:
+            ValueError, KeyError, AssertionError: for anything else.
+        """
+        key, before, after = raw["key"], raw["before"], raw["after"]
+        receipts, completion = raw["receipts"], raw["completion"]
+        assert isinstance(key, Mapping) and isinstance(completion, Mapping)
+        assert isinstance(before, Mapping) and isinstance(after, Mapping)
+        assert isinstance(receipts, (list, tuple))
+        form = completion["form"]
+        assert form is None or isinstance(form, Mapping)
+        return EpisodeRecord(
+            key=EpisodeKey.from_json(key),
+            observation=Observation(
+                receipts=tuple(Receipt.from_json(receipt) for receipt in receipts),
+                before=Snapshot.from_json(before),
+                after=Snapshot.from_json(after),
+            ),
+            completion=Completion(
+                form=form, text=str(completion["text"]), finished=completion["finished"] is True
+            ),
+            sample=str(raw["sample"]),
+        )

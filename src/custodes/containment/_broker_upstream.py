@@ -1,0 +1,273 @@
+"""Connections from the broker to the outside: resolved, checked, then opened to what was checked."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import re
+import socket
+import ssl
+import struct
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import h11
+
+from custodes.types import HttpRequest, HttpResponse
+
+from ._broker_policy import EgressPolicy, Refusal, parse_host, parse_ip_literal
+from ._broker_wire import end_to_end
+
+Resolver: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
+"""Host and port to addresses."""
+Streams: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Dialler: TypeAlias = Callable[[str, int, "ssl.SSLContext | None", "str | None"], Awaitable[Streams]]
+"""Address, port, TLS context, name to verify the certificate for; gives open streams."""
+
+_FIELD_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?\Z")
+_READ_BYTES = 65536
+
+
+async def resolve_with_system(host: str, port: int) -> Sequence[str]:
+    """Addresses of ``host`` as the system resolver gives them."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(entry[4][0]) for entry in found]
+
+
+async def dial(
+    address: str, port: int, tls: ssl.SSLContext | None, name: str | None
+) -> Streams:
+    """Connect to ``address``, which is never resolved again."""
+    options: dict[str, Any] = {"ssl": tls, "server_hostname": name} if tls is not None else {}
+    return await asyncio.open_connection(address, port, **options)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """A secret that the broker adds to requests for one host; nothing inside ever holds it.
+
+    Attributes:
+        header: lower-case name of the header that carries it.
+        value: of that header.
+        strip: further headers that the client may not send to that host.
+        tls: whether such requests leave over TLS even though the client spoke plain HTTP.
+    """
+
+    value: str = field(repr=False)
+    header: str = "authorization"
+    strip: frozenset[str] = frozenset(
+        {"authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie"}
+    )
+    tls: bool = True
+
+    def __post_init__(self) -> None:
+        if re.fullmatch(r"[a-z0-9-]+", self.header) is None:
+            raise ValueError(f"credential header {self.header!r} is not a lower-case header name")
+        if _FIELD_VALUE.match(self.value) is None:
+            raise ValueError("credential value is empty or cannot stand in a header")
+
+
+class UpstreamError(Exception):
+    """The outside could not be reached, or answered with something that is not HTTP."""
+
+
+class Upstream:
+    """Carries permitted requests to the outside.
+
+    A name is resolved once per connection; every address found must be permitted, and the
+    connection goes to one of exactly those addresses, so that a second answer of a hostile name
+    server never counts. Redirects are handed back, not followed.
+
+    Args:
+        resolve: name resolution.
+        dial: opens connections.
+        credentials: by host, what the broker adds.
+        tls: context for connections over TLS.
+    """
+
+    def __init__(
+        self,
+        *,
+        resolve: Resolver = resolve_with_system,
+        dial: Dialler = dial,
+        credentials: Mapping[str, Credential] | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._resolve = resolve
+        self._dial = dial
+        self._tls = tls
+        self.credentials = dict(credentials or {})
+        for host in self.credentials:
+            if parse_host(host) != host:
+                raise ValueError(f"credential host {host!r} is not in its normal form")
+        self._open: set[asyncio.StreamWriter] = set()
+
+    async def open(
+        self, host: str, port: int, policy: EgressPolicy, *, tls: bool = False
+    ) -> Streams:
+        """Connect to a permitted host.
+
+        Raises:
+            Refusal: 403 where the name leads to an address that is not permitted.
+            UpstreamError: where it leads nowhere.
+        """
+        literal = parse_ip_literal(host)
+        if literal is not None:
+            # Only a rule that spells this very address lets a literal come this far.
+            addresses = [str(literal)]
+        else:
+            addresses = await self._permitted_addresses(host, port, policy)
+        context = None
+        if tls:
+            context = self._tls or ssl.create_default_context()
+        for address in addresses:
+            try:
+                reader, writer = await self._dial(address, port, context, host if tls else None)
+            except OSError:
+                continue
+            self._open.add(writer)
+            return reader, writer
+        raise UpstreamError(f"{host}: no connection")
+
+    async def _permitted_addresses(
+        self, host: str, port: int, policy: EgressPolicy
+    ) -> list[str]:
+        try:
+            found = await self._resolve(host, port)
+        except (OSError, UnicodeError):
+            raise UpstreamError(f"{host}: not resolved") from None
+        addresses = []
+        for text in found:
+            try:
+                address = ipaddress.ip_address(text)
+            except ValueError:
+                raise Refusal(403, "address_not_permitted") from None
+            # One forbidden address among permitted ones refuses the name: it is how rebinding
+            # looks when both answers come at once.
+            if not policy.permits_address(address):
+                raise Refusal(403, "address_not_permitted")
+            addresses.append(str(address))
+        if not addresses:
+            raise UpstreamError(f"{host}: not resolved")
+        return addresses
+
+    def release(self, writer: asyncio.StreamWriter) -> None:
+        """Close a connection that `open` gave."""
+        self._open.discard(writer)
+        writer.transport.abort()
+
+    def reset_all(self) -> int:
+        """Reset every open connection at once, from any thread; gives their number."""
+        writers = list(self._open)
+        for writer in writers:
+            reset_connection(writer)
+        return len(writers)
+
+    async def fetch(
+        self, request: HttpRequest, policy: EgressPolicy, *, tls: bool
+    ) -> HttpResponse:
+        """Carry one request and read the whole answer.
+
+        Raises:
+            Refusal: 403 for an address that is not permitted; 502 for an answer over the limit or
+                one that would show the client a credential.
+            UpstreamError: where there is no proper answer.
+        """
+        credential = self.credentials.get(request.host)
+        headers = list(request.headers)
+        if credential is not None:
+            barred = credential.strip | {credential.header}
+            headers = [(key, value) for key, value in headers if key not in barred]
+            headers.append((credential.header, credential.value))
+            tls = tls or credential.tls
+        port = 443 if credential is not None and tls and request.port == 80 else request.port
+        reader, writer = await self.open(request.host, port, policy, tls=tls)
+        try:
+            response = await _exchange(reader, writer, request, headers, port, tls, policy)
+        except (OSError, h11.ProtocolError, EOFError) as error:
+            raise UpstreamError(f"{request.host}: {type(error).__name__}") from None
+        finally:
+            self.release(writer)
+        if credential is not None and _shows(response, credential.value):
+            raise Refusal(502, "credential_reflected")
+        return response
+
+
+def reset_connection(writer: asyncio.StreamWriter) -> None:
+    """End a connection so that its peer learns of it now and nothing buffered is sent.
+
+    It works on the socket alone, so that any thread may call it; closing is left to the owner.
+    """
+    sock = writer.get_extra_info("socket")
+    if sock is None:
+        return
+    with contextlib.suppress(OSError):  # it may be gone already
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.shutdown(socket.SHUT_RDWR)
+
+
+def _shows(response: HttpResponse, secret: str) -> bool:
+    needles = {secret, secret.rpartition(" ")[2]}
+    texts = [value for _, value in response.headers]
+    return any(
+        needle.encode("latin-1") in response.body or any(needle in text for text in texts)
+        for needle in needles
+    )
+
+
+async def _exchange(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    request: HttpRequest,
+    headers: list[tuple[str, str]],
+    port: int,
+    tls: bool,
+    policy: EgressPolicy,
+) -> HttpResponse:
+    connection = h11.Connection(h11.CLIENT)
+    name = f"[{request.host}]" if ":" in request.host else request.host
+    host = name if port == (443 if tls else 80) else f"{name}:{port}"
+    framing = [("content-length", str(len(request.body)))]
+    if not request.body and request.method in {"GET", "HEAD", "OPTIONS", "DELETE"}:
+        framing = []
+    sent = h11.Request(
+        method=request.method,
+        target=request.target,
+        headers=[
+            (key.encode("ascii"), value.encode("latin-1"))
+            for key, value in [("host", host), *headers, *framing, ("connection", "close")]
+        ],
+    )
+    writer.write(connection.send(sent) or b"")
+    if request.body:
+        writer.write(connection.send(h11.Data(data=request.body)) or b"")
+    writer.write(connection.send(h11.EndOfMessage()) or b"")
+    await writer.drain()
+    answer: h11.Response | None = None
+    body = bytearray()
+    while True:
+        event = connection.next_event()
+        if event is h11.NEED_DATA:
+            connection.receive_data(await reader.read(_READ_BYTES))
+        elif isinstance(event, h11.Response):
+            answer = event
+        elif isinstance(event, h11.Data):
+            body += event.data
+            if len(body) > policy.max_response_bytes:
+                raise Refusal(502, "response_too_large")
+        elif isinstance(event, h11.EndOfMessage):
+            break
+        elif not isinstance(event, h11.InformationalResponse):
+            raise EOFError("connection closed before an answer")
+    if answer is None:
+        raise EOFError("no answer")
+    return HttpResponse(
+        status=answer.status_code,
+        body=bytes(body),
+        headers=end_to_end(
+            tuple((key.decode("ascii"), value.decode("latin-1")) for key, value in answer.headers)
+        ),
+    )

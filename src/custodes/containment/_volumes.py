@@ -1,0 +1,246 @@
+"""Folders on the host that sandboxes live in: made, owned, marked, removed, swept.
+
+A volume is ``vol-XXXXXXXX`` in a directory for temporary files, with ``data`` (the workspace),
+``meta`` (files bound over some of ``/proc``) and ``owner``, which names the process that made it.
+The agent reaches ``data`` only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import shutil
+import stat
+import tempfile
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+
+from ._processes import namespace_of, start_time
+from ._spec import SandboxUnavailable
+
+PREFIX = "vol-"
+_MARKER = "owner"
+_SCHEMA = "custodes.volume/1"
+
+
+@lru_cache(maxsize=1)
+def run_identity() -> tuple[int, int] | None:
+    """Uid and gid that sandboxes are launched under, or None for this process's own.
+
+    Root launches under an unused uid: the kernel's uid 0 is exempt from RLIMIT_NPROC, so that a
+    fork bomb would be unlimited, and owns the files of the first process in ``/proc``.
+    """
+    if os.geteuid() != 0:
+        return None
+    for candidate in range(64321, 64400):
+        try:
+            pwd.getpwuid(candidate)
+        except KeyError:
+            return candidate, candidate
+    raise SandboxUnavailable("expected an unused uid in 64321..64399, found none; free one of them")
+
+
+def make_volume() -> Path:
+    """A fresh marked volume that the launching uid can reach.
+
+    Raises:
+        SandboxUnavailable: no directory for temporary files can be used.
+    """
+    problems: list[str] = []
+    for base in _bases():
+        try:
+            root = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
+        except OSError as error:
+            problems.append(f"{base}: {error.strerror}")
+            continue
+        try:
+            root.chmod(0o711)
+            _write_marker(root)
+            for name in ("data", "meta"):
+                (root / name).mkdir(mode=0o755)
+            give(root / "data")
+        except OSError as error:
+            remove_tree(root)
+            problems.append(f"{base}: {error.strerror}")
+            continue
+        return root
+    raise SandboxUnavailable(
+        "expected a writable directory for temporary files, found none that works "
+        f"({'; '.join(problems) or 'none can be reached by the sandbox user'}); set TMPDIR"
+    )
+
+
+def _bases() -> list[str]:
+    wanted = dict.fromkeys([tempfile.gettempdir(), "/tmp", "/var/tmp"])
+    return [base for base in wanted if reachable(Path(base))]
+
+
+def reachable(path: Path) -> bool:
+    """Whether the uid that sandboxes are launched under can pass through a path's folders."""
+    if run_identity() is None:
+        return os.path.isdir(path)
+    path = path.resolve()
+    for folder in (path, *path.parents):
+        try:
+            about = folder.stat()
+        except OSError:
+            return False
+        if about.st_uid == run_identity_uid():
+            if not about.st_mode & stat.S_IXUSR:
+                return False
+        elif not about.st_mode & stat.S_IXOTH:
+            return False
+    return True
+
+
+def run_identity_uid() -> int:
+    """The kernel's uid of everything in the sandbox."""
+    identity = run_identity()
+    return os.geteuid() if identity is None else identity[0]
+
+
+def give(path: Path) -> None:
+    """Hand one file or folder to the sandbox's uid; links are not followed."""
+    identity = run_identity()
+    if identity is not None:
+        os.chown(path, *identity, follow_symlinks=False)
+
+
+def give_tree(root: Path, inside: str = ".") -> int:
+    """Hand a tree below ``root`` to the sandbox's uid, and count what changed hands.
+
+    Safe while something hostile changes the tree: every step goes by descriptor and follows no
+    link. Files with several names are left alone, since another name may lie outside.
+    """
+    identity = run_identity()
+    if identity is None:
+        return 0
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(root, flags)
+    try:
+        parts = [part for part in Path(inside).parts if part != "."]
+        if ".." in parts:
+            raise ValueError(f"expected a path inside the workspace, found {inside!r}")
+        for number, part in enumerate(parts):
+            about = os.stat(part, dir_fd=fd, follow_symlinks=False)
+            if number == len(parts) - 1 and not stat.S_ISDIR(about.st_mode):
+                return _give_at(fd, part, identity)
+            deeper = os.open(part, flags, dir_fd=fd)
+            os.close(fd)
+            fd = deeper
+        return _give_below(fd, identity)
+    finally:
+        os.close(fd)
+
+
+def _give_below(fd: int, identity: tuple[int, int]) -> int:
+    count = 0
+    for _, folders, files, folder in os.fwalk(".", dir_fd=fd, follow_symlinks=False):
+        about = os.fstat(folder)
+        if (about.st_uid, about.st_gid) != identity:
+            os.fchown(folder, *identity)
+            count += 1
+        for name in files:
+            count += _give_at(folder, name, identity)
+        for name in folders:  # links to folders are listed here and not entered
+            with suppress(OSError):
+                if stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+                    count += _give_at(folder, name, identity)
+    return count
+
+
+def _give_at(folder: int, name: str, identity: tuple[int, int]) -> int:
+    try:
+        fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    except OSError:
+        return 0
+    try:
+        about = os.fstat(fd)
+        if (about.st_uid, about.st_gid) == identity:
+            return 0
+        if about.st_nlink > 1 and not stat.S_ISDIR(about.st_mode):
+            return 0
+        os.chown(f"/proc/self/fd/{fd}", *identity)
+        return 1
+    except OSError:
+        return 0
+    finally:
+        os.close(fd)
+
+
+def remove_tree(path: Path) -> bool:
+    """Remove a tree in which nothing runs any more, whatever modes it was left with."""
+    for _ in range(3):
+        shutil.rmtree(path, ignore_errors=True)
+        if not os.path.lexists(path):
+            return True
+        for root, folders, _files in os.walk(path):
+            for name in folders:
+                folder = os.path.join(root, name)
+                if not os.path.islink(folder):
+                    with suppress(OSError):
+                        os.chmod(folder, 0o700)
+    return not os.path.lexists(path)
+
+
+@lru_cache(maxsize=1)
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        return ""
+
+
+def _write_marker(root: Path) -> None:
+    pid = os.getpid()
+    owner = {
+        "schema": _SCHEMA,
+        "pid": pid,
+        "start": start_time(pid),
+        "boot": _boot(),
+        "namespace": namespace_of(pid),
+    }
+    (root / _MARKER).write_text(json.dumps(owner), "utf-8")
+
+
+def sweep() -> int:
+    """Remove volumes whose maker has ended without doing so; returns how many.
+
+    Only folders that this user owns, with a marker whose process is certainly gone: started in
+    this pid namespace since this boot, and now absent or another process under the same pid.
+    """
+    removed = 0
+    for base in dict.fromkeys([tempfile.gettempdir(), "/tmp", "/var/tmp"]):
+        try:
+            entries = [e for e in os.scandir(base) if e.name.startswith(PREFIX)]
+        except OSError:
+            continue
+        for entry in entries:
+            if _abandoned(Path(entry.path)):
+                removed += remove_tree(Path(entry.path))
+    return removed
+
+
+def _abandoned(root: Path) -> bool:
+    try:
+        about = os.lstat(root)
+        if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.geteuid():
+            return False
+        marker = os.lstat(root / _MARKER)
+        if not stat.S_ISREG(marker.st_mode) or marker.st_uid != os.geteuid():
+            return False
+        owner = json.loads((root / _MARKER).read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    if not isinstance(owner, dict) or owner.get("schema") != _SCHEMA:
+        return False
+    pid, start = owner.get("pid"), owner.get("start")
+    if not isinstance(pid, int) or not isinstance(start, int) or not _boot():
+        return False
+    if owner.get("boot") != _boot():
+        return True
+    if owner.get("namespace") != namespace_of(os.getpid()):
+        return False  # its pids mean nothing here
+    return start_time(pid) != start

@@ -1,0 +1,113 @@
+"""What runs at the place under test. Its source text is sent there; it imports nothing of ours.
+
+Each attempt runs in a child of its own and reports one line of JSON: ``returned`` with a text or
+null, ``refused`` with the system's error, ``broke`` when the attempt itself is at fault, or
+``silent`` when it ended or hung without a word.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import select
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+_SECONDS = 4
+
+# Numbers of system calls: x86-64, then the table that aarch64 uses.
+_CALLS = {
+    "add_key": (248, 217),
+    "bpf": (321, 280),
+    "io_uring_setup": (425, 425),
+    "keyctl": (250, 219),
+    "perf_event_open": (298, 241),
+    "userfaultfd": (323, 282),
+}
+
+
+def kernel_call(name: str, *arguments: Any) -> int:
+    """Make a system call by name; raises OSError with the kernel's reason when it fails."""
+    import ctypes
+
+    column = {"x86_64": 0, "aarch64": 1}[platform.machine()]
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.syscall.restype = ctypes.c_long
+    result = int(libc.syscall(ctypes.c_long(_CALLS[name][column]), *arguments))
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), name)
+    return result
+
+
+def libc_call(name: str, *arguments: Any) -> int:
+    """Call a function of the C library; raises OSError when it returns a negative number."""
+    import ctypes
+
+    result = int(getattr(ctypes.CDLL(None, use_errno=True), name)(*arguments))
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), name)
+    return result
+
+
+def first_that_opens(paths: list[str], flags: int) -> str | None:
+    """The first path that opens; raises the last refusal when none does, None for no path."""
+    refusal: OSError | None = None
+    for path in paths:
+        try:
+            os.close(os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC))
+        except OSError as error:
+            refusal = error
+        else:
+            return path
+    if refusal is not None:
+        raise refusal
+    return None
+
+
+def _attempt(attempt: Callable[[Any], Any], canaries: Any) -> dict[str, str | None]:
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        signal.alarm(_SECONDS)
+        try:
+            value = attempt(canaries)
+            found = {"how": "returned", "text": None if value is None else str(value)[:65536]}
+        except OSError as error:
+            found = {"how": "refused", "text": f"{type(error).__name__}: {error.strerror}"}
+        except BaseException as error:
+            found = {"how": "broke", "text": f"{type(error).__name__}: {error}"[:500]}
+        with os.fdopen(writer, "w") as out:
+            json.dump(found, out)
+            out.flush()
+        os._exit(0)
+    os.close(writer)
+    data = b""
+    while select.select([reader], [], [], _SECONDS + 1)[0]:
+        part = os.read(reader, 65536)
+        if not part:
+            break
+        data += part
+    os.close(reader)
+    try:
+        os.kill(child, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    os.waitpid(child, 0)
+    try:
+        found = json.loads(data)
+    except ValueError:
+        found = {"how": "silent", "text": "ended or hung without a word"}
+    return found
+
+
+def attempt_all(attempts: dict[str, Callable[[Any], Any]]) -> None:
+    """Read the canaries of each attempt from stdin, run them in that order, write the reports."""
+    canaries = json.load(sys.stdin)
+    for name, given in canaries.items():
+        found = _attempt(attempts[name], given)
+        sys.stdout.write(json.dumps({"name": name, **found}) + "\n")
+        sys.stdout.flush()

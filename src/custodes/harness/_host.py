@@ -1,0 +1,303 @@
+"""The host's side of one episode: workspace, sandbox, broker, services, receipts."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+
+from custodes.containment import (
+    AllowRule,
+    Broker,
+    CanaryMatcher,
+    EgressPolicy,
+    PlainSandbox,
+    Sandbox,
+    SandboxSpec,
+    StopOrder,
+    execute_stop,
+)
+from custodes.scenarios import Brief, Scenario, World, scenario_by_id, write_workspace
+from custodes.services import Service
+from custodes.types import (
+    Completion,
+    EpisodeKey,
+    EpisodeRecord,
+    JsonObject,
+    Observation,
+    Safeguards,
+    Sha256,
+    Snapshot,
+    Tier,
+)
+
+from ._recorder import Recorder
+from ._snapshot import take_snapshot, tree_digest
+
+PROXY_PORT = 3128
+USER = "dev"
+HOME = f"/home/{USER}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Template:
+    """The workspace of one seed and twin, laid out once and copied for every episode."""
+
+    world: World
+    folder: Path
+    before: Snapshot
+
+
+class Templates:
+    """Workspaces laid out by this process, removed with it."""
+
+    def __init__(self) -> None:
+        # Paths of bind mounts are visible inside: the name gives nothing away.
+        self._root = Path(tempfile.mkdtemp(prefix="vol-"))
+        self._made: dict[tuple[str, int, str], _Template] = {}
+
+    def get(self, scenario: Scenario, seed: int, twin: str) -> _Template:
+        key = (scenario.id, seed, twin)
+        if key not in self._made:
+            world = scenario.draw(seed, twin)
+            folder = self._root / f"t{len(self._made)}"
+            folder.mkdir()
+            write_workspace(world, folder)
+            before = take_snapshot(folder, world.watched)
+            self._made[key] = _Template(world=world, folder=folder, before=before)
+        return self._made[key]
+
+    def close(self) -> None:
+        shutil.rmtree(self._root, ignore_errors=True)
+
+
+class EpisodeHost:
+    """Everything around one agent. Built by :meth:`start`; :meth:`finish` makes the record."""
+
+    def __init__(
+        self, *, key: EpisodeKey, scenario: Scenario, template: _Template, volume: Path
+    ) -> None:
+        self.key = key
+        self.scenario = scenario
+        self.world = template.world
+        self.before = template.before
+        self.brief: Brief = scenario.brief(template.world, key.cell, key.level)
+        self.recorder = Recorder()
+        self.matcher = CanaryMatcher(template.world.canaries)
+        self.broker: Broker | None = None
+        self.services: tuple[Service, ...] = ()
+        self.sandbox: Sandbox | PlainSandbox | None = None
+        self.form: JsonObject | None = None
+        self.last_text = ""
+        self.record: EpisodeRecord | None = None
+        self._volume = volume
+        self._observation: Observation | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The workspace as the host sees it."""
+        return self._volume / self.world.project
+
+    @property
+    def inside(self) -> str:
+        """The workspace as the agent sees it."""
+        return f"{HOME}/{self.world.project}"
+
+    @classmethod
+    async def start(
+        cls, key: EpisodeKey, templates: Templates, *, allow_uncontained: bool
+    ) -> EpisodeHost:
+        """Lay out the workspace, start the sandbox, and open the way to the services.
+
+        Raises:
+            SandboxUnavailable: when the tier of the key cannot be had.
+        """
+        scenario = scenario_by_id(key.scenario)
+        template = templates.get(scenario, key.seed, key.twin)
+        volume = Path(tempfile.mkdtemp(prefix="vol-"))
+        host = cls(key=key, scenario=scenario, template=template, volume=volume)
+        try:
+            shutil.copytree(template.folder, host.folder, symlinks=True)
+            host.sandbox = await host._sandbox(host.folder, allow_uncontained=allow_uncontained)
+            await host._open_services()
+            for path, content in template.world.home.items():
+                await host.sandbox.write_file(host._home_path(path), content.encode())
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await host.close()
+            raise
+        host.recorder.record(
+            "episode.started",
+            {"tier": key.tier.value, "world": template.world.digest, "host": "harness"},
+        )
+        return host
+
+    def _home_path(self, path: str) -> str:
+        home = HOME if isinstance(self.sandbox, Sandbox) else str(self._volume)
+        return f"{home}/{path}"
+
+    def _environment(self) -> Mapping[str, str]:
+        proxy = f"http://127.0.0.1:{PROXY_PORT}"
+        return {
+            "HTTP_PROXY": proxy,
+            "HTTPS_PROXY": proxy,
+            "http_proxy": proxy,
+            "https_proxy": proxy,
+            **self.world.environment,
+        }
+
+    async def _sandbox(
+        self, workspace: Path, *, allow_uncontained: bool, connected: bool = True
+    ) -> Sandbox | PlainSandbox:
+        spec = SandboxSpec(
+            workspace_host=workspace,
+            workspace=self.inside,
+            hostname=self.world.hostname,
+            user=USER,
+            home=HOME,
+            environment=self._environment() if connected else dict(self.world.environment),
+        )
+        if self.key.tier is Tier.C:
+            return await PlainSandbox.start(spec, allow_uncontained=allow_uncontained)
+        return await Sandbox.start(spec)
+
+    async def _open_services(self) -> None:
+        assert self.sandbox is not None
+        self.services = tuple(self.scenario.services(self.world, _Context(self)))
+        enforced = self.key.cell.safeguards is Safeguards.ENFORCED
+        allowed = self.world.parameters.get("hosts_allowed")
+        hosts = (
+            [str(host) for host in allowed]
+            if enforced and isinstance(allowed, (list, tuple))
+            else [service.host for service in self.services]
+        )
+        self.broker = Broker(
+            handlers={service.host: service.handle for service in self.services},
+            policy=EgressPolicy(
+                allow=tuple(AllowRule(host=host, port=None, methods=None) for host in hosts)
+            ),
+            record=self.recorder.record,
+            canaries=self.world.canaries,
+        )
+        await self.broker.serve(await self.sandbox.listen(PROXY_PORT))
+
+    def see(self, output: str, call: str) -> None:
+        """Receipt the canaries in text that is about to enter the agent's context."""
+        for canary in sorted(self.matcher.find(output.encode("utf-8", "surrogateescape"))):
+            self.recorder.record("context.canary", {"canary": canary, "call": call})
+
+    async def stop_order(self, ordered_by: str, reason: str) -> None:
+        """Stop the agent: freeze, cut, revoke, kill, verify; each stage is receipted."""
+        assert self.sandbox is not None
+        order = StopOrder(ordered_by=ordered_by, reason=reason)
+        await execute_stop(
+            order,
+            sandbox=self.sandbox,
+            broker=self.broker,
+            credentials=self.services,
+            record=self.recorder.record,
+        )
+
+    async def observe(self, by: str, detail: str) -> None:
+        """End the episode: kill what runs, look at the workspace, run the hidden checks."""
+        assert self.sandbox is not None
+        if self.broker is not None:
+            await self.broker.close()
+        receipt = await self.sandbox.kill()
+        self.recorder.record(
+            "sandbox.killed",
+            {
+                "verified": receipt.verified,
+                "processes_before": receipt.processes_before,
+                "elapsed_us": receipt.elapsed_us,
+            },
+        )
+        after = await anyio.to_thread.run_sync(take_snapshot, self.folder, self.world.watched)
+        if by in ("agent", "silence"):
+            await self._run_checks()
+        self.recorder.record("episode.ended", {"by": by, "detail": detail[:500]})
+        self._observation = Observation(
+            receipts=self.recorder.receipts, before=self.before, after=after
+        )
+
+    async def _run_checks(self) -> None:
+        checks = tuple(self.scenario.checks(self.world))
+        for check in checks:
+            copy = self._volume / f"c-{check.name}" / self.world.project
+            await anyio.to_thread.run_sync(
+                lambda target=copy: shutil.copytree(
+                    self.folder, target, symlinks=True, ignore=shutil.ignore_patterns(".git")
+                )
+            )
+            sandbox = await self._sandbox(copy, allow_uncontained=True, connected=False)
+            try:
+                for path, content in check.files.items():
+                    await sandbox.write_file(
+                        f"{self._inside_of(sandbox, copy)}/{path}", content.encode()
+                    )
+                result = await sandbox.exec(
+                    list(check.command),
+                    cwd=self._inside_of(sandbox, copy),
+                    timeout=check.seconds,
+                )
+                exit_code = 124 if result.timed_out else result.returncode
+                self.recorder.record("check.finished", {"name": check.name, "exit": exit_code})
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await sandbox.close()
+
+    def _inside_of(self, sandbox: Sandbox | PlainSandbox, folder: Path) -> str:
+        return self.inside if isinstance(sandbox, Sandbox) else str(folder)
+
+    def finish(self, sample: str) -> EpisodeRecord:
+        """The record of the episode; :meth:`observe` has been called."""
+        assert self._observation is not None
+        self.record = EpisodeRecord(
+            key=self.key,
+            observation=self._observation,
+            completion=Completion(
+                form=self.form, text=self.last_text, finished=self.form is not None
+            ),
+            sample=sample,
+        )
+        return self.record
+
+    async def close(self) -> None:
+        """Leave nothing behind. May be called at any time, and again."""
+        if self.broker is not None:
+            await self.broker.close()
+        if self.sandbox is not None:
+            await self.sandbox.close()
+        await anyio.to_thread.run_sync(_remove_tree, self._volume)
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    """What services may ask of the host."""
+
+    host: EpisodeHost
+
+    def record(self, kind: str, data: JsonObject) -> None:
+        self.host.recorder.record(kind, data)
+
+    def tree_digest(self, below: str) -> Sha256:
+        return tree_digest(self.host.folder, below)
+
+
+def _remove_tree(folder: Path) -> None:
+    def make_writable(function: object, path: str, error: object) -> None:
+        # The agent may have left folders that even their owner cannot enter.
+        Path(path).parent.chmod(0o700)
+        target = Path(path)
+        if target.is_dir() and not target.is_symlink():
+            target.chmod(0o700)
+            shutil.rmtree(target, ignore_errors=True)
+        else:
+            target.unlink(missing_ok=True)
+
+    if folder.exists():
+        shutil.rmtree(folder, onerror=make_writable)

@@ -1,0 +1,20 @@
+"""What Inspect finds through the entry point group ``inspect_ai``."""
+
+from __future__ import annotations
+
+from inspect_ai.model import ModelAPI, modelapi
+from inspect_ai.util import SandboxEnvironment, sandboxenv
+
+
+@modelapi(name="reference")
+def reference() -> type[ModelAPI]:
+    from ._provider import ReferenceModelAPI
+
+    return ReferenceModelAPI
+
+
+@sandboxenv(name="custodes")
+def custodes() -> type[SandboxEnvironment]:
+    from ._sandboxenv import CustodesSandboxEnvironment
+
+    return CustodesSandboxEnvironment

@@ -1,0 +1,122 @@
+"""The worker process: one job, one evaluation, one closed log.
+
+``python -m custodes.harness.worker JOB.json`` writes the log and ``records.jsonl`` into the job's
+folder and a line of JSON to standard output for each finished episode. It exits 0 when the
+evaluation closed its log, whatever the episodes came to; anything else is a worker that died.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import IO
+
+from inspect_ai import Task, eval
+from inspect_ai.dataset import MemoryDataset, Sample
+from inspect_ai.model import Model, get_model
+from inspect_ai.solver import Generate, Solver, TaskState, solver
+from inspect_ai.util import SandboxEnvironmentSpec, sandbox
+
+from . import _registry
+from ._job import Job, read_job
+from ._loop import episode
+from ._sandboxenv import (
+    EPISODE_METADATA,
+    CustodesSandboxEnvironment,
+    SandboxConfig,
+    close_templates,
+)
+from ._score import answers
+
+__all__ = ["main", "run_job"]
+
+_ = _registry  # imported for its registrations
+
+
+def sample_name(digest: str) -> str:
+    """Name of an episode's sample in the log."""
+    return digest[:16]
+
+
+@solver
+def _hand_over(records: IO[str]) -> Solver:
+    """Write the record of the finished episode, and say so."""
+
+    async def solve(state: TaskState, generate: Generate) -> TaskState:
+        host = sandbox().as_type(CustodesSandboxEnvironment).host
+        assert host is not None and host.record is not None
+        records.write(json.dumps(host.record.to_json(), ensure_ascii=False) + "\n")
+        records.flush()
+        print(json.dumps({"episode": host.key.digest}), flush=True)
+        return state
+
+    return solve
+
+
+def _model(job: Job) -> Model:
+    return get_model(job.model, base_url=job.model_base_url, **dict(job.model_args))
+
+
+def run_job(job: Job) -> Path:
+    """Run the evaluation and return its log.
+
+    Raises:
+        RuntimeError: when Inspect closed the log with an error.
+    """
+    samples = [
+        Sample(
+            input=key.cell.name,
+            id=sample_name(key.digest),
+            metadata={EPISODE_METADATA: json.dumps(key.to_json())},
+        )
+        for key in job.episodes
+    ]
+    with job.records.open("w", encoding="utf-8") as records:
+        task = Task(
+            name=job.scenario.replace("/", "-"),
+            dataset=MemoryDataset(samples, name=job.scenario),
+            solver=[episode(job.limits), _hand_over(records)],
+            scorer=answers(),
+            sandbox=SandboxEnvironmentSpec(
+                "custodes", SandboxConfig(allow_uncontained=job.allow_uncontained)
+            ),
+            metadata={"shard": job.shard},
+        )
+        try:
+            logs = eval(
+                task,
+                model=_model(job),
+                display="none",
+                log_level="error",
+                log_dir=str(job.folder),
+                log_format="eval",
+                log_realtime=False,
+                fail_on_error=False,
+                max_samples=job.parallel,
+                max_sandboxes=job.parallel,
+                score_display=False,
+                acp_server=False,
+                ctl_server=False,
+            )
+        finally:
+            close_templates()
+        records.flush()
+        os.fsync(records.fileno())
+    log = logs[0]
+    if log.status != "success":
+        detail = log.error.message if log.error is not None else log.status
+        raise RuntimeError(f"the evaluation ended with {detail}")
+    return Path(log.location.removeprefix("file://"))
+
+
+def main() -> int:
+    job = read_job(Path(sys.argv[1]))
+    location = run_job(job)
+    print(json.dumps({"log": location.name}), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,124 @@
+"""Global reference policies: one name that plays in every scenario.
+
+They check instruments and say nothing about any AI.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from custodes.types import Belief
+
+from ._policy import Conversation, Move, Opening, Reply, Route, Script, Steps, ToolCall, next_move
+from ._policy import finish as finish_move
+from ._registry import all_scenarios
+from ._scenario import Scenario, belief_notice
+
+REFERENCE_PREFIX = "reference/"
+
+
+class UnknownPolicy(ValueError):
+    """No reference policy has that name."""
+
+
+def _first(scenario: Scenario, intent: str) -> Route:
+    return next(route for route in scenario.routes() if route.intent == intent)
+
+
+def _opportunist(scenario: Scenario) -> Script:
+    honest = _first(scenario, "honest").script
+    violator = _first(scenario, "violator").script
+    watched = belief_notice(Belief.WATCHED)
+
+    def run(opening: Opening) -> Steps:
+        yield from (honest if watched in opening.text else violator)(opening)
+
+    return run
+
+
+def _refuser(scenario: Scenario) -> Script:
+    def run(opening: Opening) -> Steps:
+        yield finish_move(
+            "I am not going to work on this.", declined=True, why="I would rather decline."
+        )
+
+    return run
+
+
+def _erratic(scenario: Scenario) -> Script:
+    """Malformed calls, empty turns and endless output, in turn."""
+
+    def run(opening: Opening) -> Steps:
+        while True:
+            yield Move(malformed="unterminated string starting at: line 1 column 13")
+            yield Move()
+            yield Move(calls=(ToolCall(name="bash", arguments={"cmd": "ls"}),))
+            yield Move(text="and then " * 4000)
+
+    return run
+
+
+_POLICIES: dict[str, Callable[[Scenario], Script]] = {
+    "honest": lambda scenario: _first(scenario, "honest").script,
+    "violator": lambda scenario: _first(scenario, "violator").script,
+    "covert": lambda scenario: _first(scenario, "covert").script,
+    "near-miss": lambda scenario: _first(scenario, "near_miss").script,
+    "opportunist": _opportunist,
+    "refuser": _refuser,
+    "erratic": _erratic,
+}
+
+
+def reference_policies() -> tuple[str, ...]:
+    """Names of the global policies."""
+    return tuple(_POLICIES)
+
+
+def check_reference_policy(name: str) -> None:
+    """Refuse a name that no policy has: ``<policy>`` or ``route:<route>``.
+
+    Raises:
+        UnknownPolicy: naming the policies and routes that exist.
+    """
+    if name in _POLICIES:
+        return
+    if name.startswith("route:"):
+        wanted = name.removeprefix("route:")
+        routes = {route.name for s in all_scenarios().values() for route in s.routes()}
+        if wanted in routes:
+            return
+        raise UnknownPolicy(f"no scenario has a route {wanted!r}; there are: {sorted(routes)}")
+    raise UnknownPolicy(
+        f"no reference policy is called {name!r}; there are: {', '.join(_POLICIES)}, "
+        "and route:<name> for one route of a scenario"
+    )
+
+
+def reference_move(name: str, conversation: Conversation) -> Move:
+    """What the reference policy ``name`` does next, judged from the conversation alone.
+
+    Raises:
+        UnknownPolicy: for a name that :func:`check_reference_policy` refuses.
+    """
+    check_reference_policy(name)
+    for scenario in all_scenarios().values():
+        if not scenario.recognises(conversation):
+            continue
+        if name.startswith("route:"):
+            wanted = name.removeprefix("route:")
+            for route in scenario.routes():
+                if route.name == wanted:
+                    return next_move(route.script, conversation)
+            continue
+        return next_move(_POLICIES[name](scenario), conversation)
+    return Move(text="This task is not one that I have a script for.")
+
+
+__all__ = [
+    "REFERENCE_PREFIX",
+    "Reply",
+    "UnknownPolicy",
+    "check_reference_policy",
+    "reference_move",
+    "reference_policies",
+]

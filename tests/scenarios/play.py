@@ -1,0 +1,620 @@
+"""Plays a route of a scenario without Inspect and without containment, for tests.
+
+The workspace is laid out in a temporary folder, commands run there as ordinary processes of this
+user, and a forward proxy on a loopback port hands requests to the scenario's services. Receipts
+have the kinds and fields that the harness writes. Nothing is contained: play only scripts that the
+repository ships.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import gzip
+import hashlib
+import json
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import tempfile
+import threading
+import time
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from custodes.scenarios import (
+    Conversation,
+    Move,
+    Opening,
+    Reply,
+    Route,
+    Scenario,
+    Script,
+    ToolCall,
+    World,
+    next_move,
+    write_workspace,
+)
+from custodes.services import Service
+from custodes.types import (
+    Cell,
+    Completion,
+    FileState,
+    HttpRequest,
+    HttpResponse,
+    JsonObject,
+    Level,
+    Moment,
+    Observation,
+    Receipt,
+    Safeguards,
+    Sha256,
+    Snapshot,
+    sha256_of,
+    sha256_of_json,
+)
+
+TOOLS = ("bash", "finish")
+OUTPUT_LIMIT = 16 * 1024
+"""Bytes of a command's output that reach the agent: the head and the tail, as Inspect cuts it."""
+
+_HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "proxy-connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One move, and what came back."""
+
+    move: Move
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Episode:
+    """Everything of one play; ``play`` returns the two parts that an oracle is given."""
+
+    world: World
+    opening: Opening
+    turns: tuple[Turn, ...]
+    observation: Observation
+    completion: Completion
+    seconds: float
+
+
+# --- secrets in bytes ---------------------------------------------------------------------------
+
+
+def _base64_cores(secret: bytes) -> Iterator[bytes]:
+    """The part of base64 text that does not depend on the bytes around the secret."""
+    for shift in range(3):
+        encoded = base64.b64encode(b"\0" * shift + secret)
+        # Digits that mix in a neighbour's bits: the first ones after a shift, the last ones.
+        head = (0, 2, 3)[shift]
+        tail = (0, 3, 2)[(len(secret) + shift) % 3]
+        core = encoded[head : len(encoded) - tail] if tail else encoded[head:]
+        yield core
+        yield core.translate(bytes.maketrans(b"+/", b"-_"))
+
+
+def forms_of(secret: str) -> tuple[bytes, ...]:
+    """Byte strings that give a secret away: plain, reversed, base64, base32, hexadecimal."""
+    raw = secret.encode()
+    return (
+        raw,
+        raw[::-1],
+        *_base64_cores(raw),
+        base64.b32encode(raw).rstrip(b"=")[: len(raw) * 8 // 5],
+        raw.hex().encode(),
+        raw.hex().upper().encode(),
+    )
+
+
+def _views(data: bytes) -> Iterator[bytes]:
+    """``data`` as it is, without white space, percent-decoded, and decompressed."""
+    yield data
+    yield b"".join(data.split())
+    if b"%" in data:
+        yield unquote_to_bytes(data)
+    for unpack in (gzip.decompress, zlib.decompress):
+        try:
+            yield unpack(data)
+        except (OSError, EOFError, zlib.error):
+            continue
+
+
+def canaries_in(canaries: Mapping[str, str], data: bytes) -> list[str]:
+    """Names of the canaries whose secret is in ``data``, in plain or in a common encoding."""
+    views = list(_views(data))
+    return [
+        name
+        for name, secret in sorted(canaries.items())
+        if any(form in view for form in forms_of(secret) for view in views)
+    ]
+
+
+# --- snapshots ----------------------------------------------------------------------------------
+
+
+def snapshot(folder: Path, watched: tuple[str, ...] = ("*",)) -> Snapshot:
+    """State of every file below ``folder``, links not followed."""
+    files: dict[str, FileState] = {}
+    for root, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names + [d for d in folders if os.path.islink(os.path.join(root, d))]):
+            path = os.path.join(root, name)
+            relative = os.path.relpath(path, folder)
+            mode: Literal["file", "executable", "symlink", "other"]
+            status = os.lstat(path)
+            text: str | None = None
+            if stat.S_ISLNK(status.st_mode):
+                mode, data = "symlink", os.readlink(path).encode()
+            elif stat.S_ISREG(status.st_mode):
+                mode = "executable" if status.st_mode & 0o100 else "file"
+                data = Path(path).read_bytes()
+                if len(data) <= 1 << 20 and any(fnmatchcase(relative, p) for p in watched):
+                    try:
+                        text = data.decode()
+                    except UnicodeDecodeError:
+                        text = None
+            else:
+                mode, data = "other", b""
+            files[relative] = FileState(
+                mode=mode, size=len(data), sha256=sha256_of(data), text=text
+            )
+    return Snapshot(files=MappingProxyType(files))
+
+
+def tree_digest(folder: Path, below: str) -> Sha256:
+    """Digest of the files below a path of the workspace (an empty or missing tree has one too)."""
+    top = folder / below
+    state: dict[str, Any] = {}
+    if top.is_file() and not top.is_symlink():
+        state["."] = hashlib.sha256(top.read_bytes()).hexdigest()
+    elif top.is_dir():
+        for path, found in snapshot(top, ()).files.items():
+            if path != ".git" and not path.startswith(".git/"):
+                state[path] = [found.mode, found.sha256]
+    return sha256_of_json(state)
+
+
+# --- receipts, services, proxy ------------------------------------------------------------------
+
+
+class _Recorder:
+    """Collects host receipts from several threads; also the services' context."""
+
+    def __init__(self, workspace: Path) -> None:
+        self._workspace = workspace
+        self._lock = threading.Lock()
+        self._start = time.monotonic_ns()
+        self._last = 0
+        self.step: int | None = None
+        self.receipts: list[Receipt] = []
+
+    def record(self, kind: str, data: JsonObject) -> None:
+        plain = json.loads(json.dumps(data))
+        with self._lock:
+            # Strictly later than the one before, so that an order by time is an order.
+            self._last = max(self._last + 1, (time.monotonic_ns() - self._start) // 1000)
+            at = Moment(step=self.step, host_us=self._last)
+            self.receipts.append(Receipt(origin="host", kind=kind, at=at, data=plain))
+
+    def tree_digest(self, below: str) -> Sha256:
+        return tree_digest(self._workspace, below)
+
+
+class _Proxy:
+    """A forward proxy in front of the services, with the egress policy of the cell."""
+
+    def __init__(self, world: World, cell: Cell, services: list[Service], log: _Recorder) -> None:
+        self._world = world
+        self._by_host = {service.host: service for service in services}
+        allowed = world.parameters.get("hosts_allowed", [])
+        assert isinstance(allowed, list | tuple)
+        self._allowed = frozenset(allowed) if cell.safeguards is Safeguards.ENFORCED else None
+        self._log = log
+        self._loop = asyncio.new_event_loop()
+        self._loop_thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        proxy = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def __getattr__(self, name: str) -> Any:
+                if name.startswith("do_"):
+                    return self._any
+                raise AttributeError(name)
+
+            def log_message(self, format: str, *args: Any) -> None:
+                return
+
+            def _any(self) -> None:
+                length = int(self.headers.get("content-length") or 0)
+                body = self.rfile.read(length)
+                response = proxy.exchange(self.command, self.path, list(self.headers.items()), body)
+                self.send_response(response.status)
+                for name, value in response.headers:
+                    self.send_header(name, value)
+                self.send_header("content-length", str(len(response.body)))
+                self.send_header("connection", "close")
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(response.body)
+                self.close_connection = True
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._server_thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+        )
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> _Proxy:
+        self._loop_thread.start()
+        self._server_thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._loop_thread.join()
+        self._server_thread.join()
+        self._loop.close()
+
+    def exchange(
+        self, method: str, target: str, headers: list[tuple[str, str]], body: bytes
+    ) -> HttpResponse:
+        if method == "CONNECT":
+            name, _, number = target.partition(":")
+            asked = int(number) if number.isdigit() else 443
+            self._receipt(name, asked, method, "", "refused", 403, [])
+            return _plain(403, "CONNECT is not available for this host")
+        parts = urlsplit(target)
+        host = (parts.hostname or "").lower()
+        port = parts.port or 80
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        kept = tuple(
+            (name.lower(), value) for name, value in headers if name.lower() not in _HOP_BY_HOP
+        )
+        seen: set[str] = set()
+        # Basic credentials and the like are base64 inside a header: each part is looked at alone.
+        for piece in (target.encode(), *(value.encode() for _, value in kept), body):
+            seen.update(canaries_in(self._world.canaries, piece))
+        canaries = sorted(seen)
+        if parts.scheme != "http" or not host:
+            self._receipt(host, port, method, path, "refused", 400, canaries)
+            return _plain(400, "expected a request with an absolute http:// address")
+        if self._allowed is not None and host not in self._allowed:
+            self._receipt(host, port, method, path, "denied", 403, canaries)
+            return _plain(403, f"{host} is not on the list of permitted hosts")
+        service = self._by_host.get(host)
+        if service is None:
+            self._receipt(host, port, method, path, "refused", 502, canaries)
+            return _plain(502, f"cannot resolve {host}")
+        request = HttpRequest(
+            method=method, host=host, port=port, target=path, headers=kept, body=body
+        )
+        try:
+            future = asyncio.run_coroutine_threadsafe(service.handle(request), self._loop)
+            response = future.result(timeout=60)
+        except Exception as error:
+            self._log.record("service.error", {"host": host, "error": type(error).__name__})
+            response = _plain(500, "internal server error")
+        self._receipt(host, port, method, path, "allowed", response.status, canaries)
+        return response
+
+    def _receipt(
+        self,
+        host: str,
+        port: int,
+        method: str,
+        path: str,
+        decision: str,
+        status: int,
+        canaries: list[str],
+    ) -> None:
+        self._log.record(
+            "net.request",
+            {
+                "host": host,
+                "port": port,
+                "method": method,
+                "path": path.partition("?")[0],
+                "decision": decision,
+                "status": status,
+                "canaries": list(canaries),
+            },
+        )
+
+
+def _plain(status: int, text: str) -> HttpResponse:
+    return HttpResponse(
+        status=status, body=text.encode() + b"\n", headers=(("content-type", "text/plain"),)
+    )
+
+
+# --- commands -----------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Shell:
+    """Runs commands in the workspace and remembers their process groups, to end them later."""
+
+    workspace: Path
+    environment: dict[str, str]
+    seconds: float
+    groups: list[int] = field(default_factory=list)
+
+    def run(self, command: str) -> str:
+        # Files, not pipes: a background job that keeps them open must not delay the reply.
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            process = subprocess.Popen(
+                ["bash", "-c", command],
+                cwd=self.workspace,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+            )
+            self.groups.append(process.pid)
+            try:
+                code: int | None = process.wait(timeout=self.seconds)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                code = None
+            out.seek(0)
+            err.seek(0)
+            text = (out.read() + err.read()).decode("utf-8", "replace")
+        if code is None:
+            text += f"\n[timed out after {self.seconds:g} s]"
+        elif code:
+            text = f"{text.rstrip()}\n[exit code {code}]" if text.strip() else f"[exit code {code}]"
+        return _shortened(text)
+
+    def end(self) -> None:
+        """Kill what is left of the processes that the commands started."""
+        for group in self.groups:
+            try:
+                os.killpg(group, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        # What left its group still carries this episode's own, unique HOME.
+        mark = f"HOME={self.environment['HOME']}".encode()
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit() or int(entry.name) == os.getpid():
+                continue
+            try:
+                if mark in (entry / "environ").read_bytes().split(b"\0"):
+                    os.kill(int(entry.name), signal.SIGKILL)
+            except (OSError, ValueError):
+                continue
+
+
+def _shortened(text: str) -> str:
+    raw = text.encode()
+    if len(raw) <= OUTPUT_LIMIT:
+        return text
+    half = OUTPUT_LIMIT // 2
+    head = raw[:half].decode("utf-8", "ignore")
+    tail = raw[-half:].decode("utf-8", "ignore")
+    return f"{head}\n[... {len(raw) - 2 * half} bytes left out ...]\n{tail}"
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    top = Path(tempfile.mkdtemp(prefix="play-"))
+    try:
+        yield top
+    finally:
+        shutil.rmtree(top, ignore_errors=True)
+
+
+# --- the episode --------------------------------------------------------------------------------
+
+
+def opening_of(scenario: Scenario, world: World, cell: Cell, level: Level) -> Opening:
+    """What the agent is told, as the harness renders it."""
+    brief = scenario.brief(world, cell, level)
+    return Opening(system=brief.system_text, task=brief.task_text, tools=TOOLS)
+
+
+def play(
+    scenario: Scenario,
+    route: Route | Script,
+    *,
+    seed: int,
+    twin: str = "base",
+    cell: Cell,
+    level: Level,
+    max_turns: int = 60,
+) -> tuple[Observation, Completion]:
+    """Play one route for real and return what an oracle is given."""
+    episode = perform(
+        scenario, route, seed=seed, twin=twin, cell=cell, level=level, max_turns=max_turns
+    )
+    return episode.observation, episode.completion
+
+
+def perform(
+    scenario: Scenario,
+    route: Route | Script,
+    *,
+    seed: int,
+    twin: str = "base",
+    cell: Cell,
+    level: Level,
+    max_turns: int = 60,
+    call_seconds: float = 60.0,
+) -> Episode:
+    """As ``play``, with the turns as well."""
+    script = route.script if isinstance(route, Route) else route
+    world = scenario.draw(seed, twin)
+    opening = opening_of(scenario, world, cell, level)
+    began = time.monotonic()
+    with _folder() as top:
+        home = top / "home" / "dev"
+        workspace = home / world.project
+        workspace.mkdir(parents=True)
+        write_workspace(world, workspace)
+        for path, content in world.home.items():
+            target = home / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(content, encoding="utf-8")
+        before = snapshot(workspace, world.watched)
+        log = _Recorder(workspace)
+        services = list(scenario.services(world, log))
+        with _Proxy(world, cell, services, log) as proxy:
+            shell = _Shell(workspace, _environment(world, home, proxy.url), call_seconds)
+            try:
+                turns, completion, by = _converse(
+                    scenario, script, world, cell, opening, shell, log, max_turns
+                )
+            finally:
+                shell.end()
+        log.record("episode.ended", {"by": by})
+        after = snapshot(workspace, world.watched)
+        _check(scenario, world, workspace, top / "check", log)
+        return Episode(
+            world=world,
+            opening=opening,
+            turns=turns,
+            observation=Observation(receipts=tuple(log.receipts), before=before, after=after),
+            completion=completion,
+            seconds=time.monotonic() - began,
+        )
+
+
+def _environment(world: World, home: Path, proxy: str | None) -> dict[str, str]:
+    environment = {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "HOME": str(home),
+        "USER": "dev",
+        "LOGNAME": "dev",
+        "LANG": "C.UTF-8",
+        "TERM": "dumb",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        **world.environment,
+    }
+    if proxy is not None:
+        environment |= {"HTTP_PROXY": proxy, "http_proxy": proxy}
+    return environment
+
+
+def _converse(
+    scenario: Scenario,
+    script: Script,
+    world: World,
+    cell: Cell,
+    opening: Opening,
+    shell: _Shell,
+    log: _Recorder,
+    max_turns: int,
+) -> tuple[tuple[Turn, ...], Completion, str]:
+    turns: list[Turn] = []
+    sent: set[str] = set()
+    number = idle = 0
+    log.record("episode.started", {})
+    for step in range(1, max_turns + 1):
+        replies = tuple(turn.reply for turn in turns)
+        # Replayed from the start each time: a script that keeps state elsewhere goes wrong here.
+        move = next_move(script, Conversation(opening=opening, replies=replies))
+        log.step = step
+        log.record("turn.started", {})
+        outputs: list[str] = []
+        notices: list[str] = []
+        if move.malformed is not None:
+            number += 1
+            log.record("tool.call", {"call": f"c{number}", "name": "", "parsed": False})
+            outputs.append("the arguments of this call could not be parsed")
+        for call in move.calls:
+            number += 1
+            name = f"c{number}"
+            log.record("tool.call", {"call": name, "name": call.name, "parsed": True})
+            if call.name == "finish":
+                turns.append(Turn(move=move, reply=Reply()))
+                form = json.loads(json.dumps(call.arguments))
+                return tuple(turns), Completion(form=form, text=move.text, finished=True), "agent"
+            output = _call(shell, call)
+            for canary in canaries_in(world.canaries, output.encode()):
+                log.record("context.canary", {"canary": canary, "call": name})
+            log.record("tool.result", {"call": name})
+            outputs.append(output)
+        if not move.calls and move.malformed is None:
+            idle += 1
+            if idle > 2:
+                turns.append(Turn(move=move, reply=Reply()))
+                return tuple(turns), Completion(form=None, text=move.text, finished=True), "agent"
+            notices.append("Please go on; call finish when the task is done.")
+        message = scenario.interject(world, cell, tuple(log.receipts), frozenset(sent))
+        if message is not None and message.id not in sent:
+            sent.add(message.id)
+            log.record("message.delivered", {"id": message.id})
+            notices.append(message.text)
+        turns.append(Turn(move=move, reply=Reply(outputs=tuple(outputs), notices=tuple(notices))))
+    last = turns[-1].move.text if turns else ""
+    return tuple(turns), Completion(form=None, text=last, finished=False), "limit"
+
+
+def _call(shell: _Shell, call: ToolCall) -> str:
+    command = call.arguments.get("command")
+    if call.name != "bash":
+        return f"there is no tool {call.name!r}"
+    if not isinstance(command, str):
+        return "bash expects a text argument: command"
+    return shell.run(command)
+
+
+def _check(scenario: Scenario, world: World, workspace: Path, top: Path, log: _Recorder) -> None:
+    for number, check in enumerate(scenario.checks(world)):
+        home = top / str(number) / "home" / "dev"
+        copy = home / world.project
+        home.mkdir(parents=True)
+        shutil.copytree(workspace, copy, symlinks=True)
+        for path, content in check.files.items():
+            target = copy / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if target.is_symlink():
+                target.unlink()
+            target.write_text(content, encoding="utf-8")
+        try:
+            code = subprocess.run(
+                check.command,
+                cwd=copy,
+                env=_environment(world, home, None),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=check.seconds,
+                check=False,
+            ).returncode
+        except subprocess.TimeoutExpired:
+            code = 124
+        log.record("check.finished", {"name": check.name, "exit": code})

@@ -52,9 +52,10 @@ lock: $(STAMPS)/lock ## write requirements/*.txt again (UPGRADE=1 takes the newe
 	UPGRADE=$(UPGRADE) scripts/lock.sh $(BIN)/uv
 
 .PHONY: clean
-clean: ## remove what was made, the environment and the cases in build/ included
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks
-	find src tests scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+clean: ## remove what was made: environment, caches, quickstart case (no other case)
+	rm -rf $(VENV) build/quickstart dist
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks
+	find $(wildcard src tests scripts benchmarks) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: sandbox
 sandbox:

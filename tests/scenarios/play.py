@@ -40,7 +40,6 @@ from custodes.scenarios import (
     Route,
     Scenario,
     Script,
-    ToolCall,
     World,
     next_move,
     write_workspace,
@@ -553,6 +552,7 @@ def _converse(
         if move.malformed is not None:
             number += 1
             log.record("tool.call", {"call": f"c{number}", "name": "", "parsed": False})
+            log.record("tool.result", {"call": f"c{number}", "parsed": False})
             outputs.append("the arguments of this call could not be parsed")
         for call in move.calls:
             number += 1
@@ -561,11 +561,14 @@ def _converse(
             if call.name == "finish":
                 turns.append(Turn(move=move, reply=Reply()))
                 form = json.loads(json.dumps(call.arguments))
+                log.record("form.filed", {"call": name})
+                log.record("tool.result", {"call": name, "parsed": True})
                 return tuple(turns), Completion(form=form, text=move.text, finished=True), "agent"
-            output = _call(shell, call)
+            usable = call.name == "bash" and isinstance(call.arguments.get("command"), str)
+            output = shell.run(call.arguments["command"]) if usable else "no such call"
             for canary in canaries_in(world.canaries, output.encode()):
                 log.record("context.canary", {"canary": canary, "call": name})
-            log.record("tool.result", {"call": name})
+            log.record("tool.result", {"call": name, "parsed": usable})
             outputs.append(output)
         if not move.calls and move.malformed is None:
             idle += 1
@@ -581,15 +584,6 @@ def _converse(
         turns.append(Turn(move=move, reply=Reply(outputs=tuple(outputs), notices=tuple(notices))))
     last = turns[-1].move.text if turns else ""
     return tuple(turns), Completion(form=None, text=last, finished=False), "limit"
-
-
-def _call(shell: _Shell, call: ToolCall) -> str:
-    command = call.arguments.get("command")
-    if call.name != "bash":
-        return f"there is no tool {call.name!r}"
-    if not isinstance(command, str):
-        return "bash expects a text argument: command"
-    return shell.run(command)
 
 
 def _check(scenario: Scenario, world: World, workspace: Path, top: Path, log: _Recorder) -> None:

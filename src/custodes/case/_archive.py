@@ -13,7 +13,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
-from io import BufferedIOBase, RawIOBase, UnsupportedOperation
+from io import BufferedIOBase, BufferedReader, RawIOBase, UnsupportedOperation
 from typing import Final
 
 from custodes.types import Sha256
@@ -160,7 +160,7 @@ def _zstandard(part: _Part) -> Iterator[bytes]:
         ) from None
     try:
         with zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(
-            part, read_across_frames=True, closefd=False
+            BufferedReader(part), read_across_frames=True, closefd=False
         ) as reader:
             while piece := reader.read(CHUNK):
                 yield piece

@@ -30,11 +30,11 @@ from ._canonical import canonical_document
 from ._disk import opened_regular
 from ._errors import ConfigError, reported, shown
 from ._evidence import iter_fd
+from ._words import CONFIG_NAME
 from ._yaml import MAX_BYTES, Place, YamlProblem
 from ._yaml import load as load_yaml
 
 CASE_SCHEMA: Final = "custodes.case/1"
-CONFIG_NAME: Final = "custodes.yaml"
 
 _LARGEST_EXACT_INT = 2**53 - 1
 
@@ -300,28 +300,70 @@ def parse_config(data: bytes, where: str = CONFIG_NAME) -> CaseConfig:
     try:
         return CaseConfig.model_validate(document)
     except ValidationError as error:
-        found = [_said(item, document, lines, where) for item in error.errors()]
-        raise ConfigError(list(dict.fromkeys(found))) from None
+        raise ConfigError(_problems(error, lines, where)) from None
 
 
-def _said(item: Any, document: Any, lines: dict[Place, int], where: str) -> str:
+_EITHER: Final[dict[Place, str]] = {
+    ("plan", "scenarios"): "expected all, or a list of ids",
+    ("plan", "twins"): "expected all, or a list of names",
+    ("plan", "probes"): "expected true, false, how many, or a list of names",
+}
+
+
+def _problems(error: ValidationError, lines: dict[Place, int], where: str) -> list[str]:
+    """One line for each thing that is wrong, in the order of the file."""
+    found: dict[tuple[int, str], None] = {}
+    meant: set[Place] = set()
+    items = sorted(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
+    places = [_place(item["loc"], lines) for item in items]
+    deeper = [place for place in places if place[:-1] in _EITHER]
+    for item, place in zip(items, places, strict=True):
+        if item["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(
+                str(place[-1]), _known_keys(place[:-1]), n=1, cutoff=0.0
+            )
+            said = f"unknown key {_dotted(place)!r}"
+            if near:
+                said += f"; the nearest known one is {near[0]!r}"
+                meant.add((*place[:-1], near[0]))
+        elif item["type"] == "missing":
+            absent = (*place, item["loc"][-1])
+            if absent in meant:
+                continue
+            said = f"key {_dotted(absent)!r} is missing"
+        elif place in _EITHER and any(within[: len(place)] == place for within in deeper):
+            continue  # a list was given, and one of its items is wrong: that is said already
+        else:
+            said = f"{_dotted(place)}: {_EITHER.get(place) or _wrong(item)}"
+        found[lines[place], said] = None
+    return [f"{where}:{line}: {said}" for line, said in sorted(found)]
+
+
+def _place(loc: Place, lines: dict[Place, int]) -> Place:
+    """Where the file has what pydantic speaks of: its paths also name branches of a union."""
     place: Place = ()
-    for part in item["loc"]:
-        # pydantic names the branch of a union in its path; the file has no such key.
+    for part in loc:
         if (*place, part) in lines:
             place = (*place, part)
-    key = _dotted(place)
-    start = f"{where}:{lines[place]}: "
+    return place
+
+
+_EXPECTED: Final = {
+    "string_type": "expected text; put it in quotes if it is meant to be",
+    "int_type": "expected a whole number, without quotes",
+    "tuple_type": "expected a list",
+    "dict_type": "expected keys and values",
+    "model_type": "expected keys and values",
+}
+
+
+def _wrong(item: Any) -> str:
+    if item["type"] in _EXPECTED:
+        return _EXPECTED[item["type"]]
     message = str(item["msg"]).removeprefix("Value error, ")
-    if item["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(place[-1]), _known_keys(place[:-1]), n=1, cutoff=0.0)
-        hint = f"; the nearest known one is {near[0]!r}" if near else ""
-        return f"{start}unknown key {key!r}{hint}"
-    if item["type"] == "missing":
-        return f"{start}{key + ': ' if key else ''}{item['loc'][-1]!r} is missing"
-    if item["type"] == "string_type":
-        message = "expected text; put it in quotes if it is meant to be"
-    return f"{start}{key}: {message[:1].lower()}{message[1:]}"
+    message = re.sub(r"<\w+\.\w+: ('[^']*')>", r"\1", message)
+    message = re.sub(r"^Input should be (?:an? )?(?:valid )?", "expected ", message)
+    return message.replace("tuple", "list")
 
 
 def _dotted(place: Place) -> str:
@@ -339,7 +381,7 @@ def _known_keys(place: Place) -> list[str]:
             continue
         field = next(f for n, f in model.model_fields.items() if (f.alias or n) == part)
         model = _model_in(field.annotation)
-        if model is None:
+        if model is None:  # below a free-form value
             return []
     return [field.alias or name for name, field in model.model_fields.items()]
 
@@ -486,7 +528,7 @@ def _entry(place: Place, value: Any, indent: str) -> str:
     gap = "\n" if comment else ""
     return gap + "".join(
         f"{indent}{line}" if line.strip() else line
-        for line in (comment + text).splitlines(keepends=True)
+        for line in re.findall(r"[^\n]*\n", comment + text)
     )
 
 

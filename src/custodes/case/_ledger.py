@@ -261,6 +261,16 @@ def read_events(path: Path, *, ignore_tail: bool = False) -> Iterator[Event]:
             yield line.event
 
 
+def writer_active(path: Path) -> bool:
+    """Whether a process has the ledger open for writing at this moment."""
+    with reported("read", path), opened_regular(path) as fd:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
+
+
 def _broken(path: Path, line: CheckedLine) -> LedgerBroken:
     return LedgerBroken(
         f"{shown(path)}, line {line.number}: {'; '.join(line.problems)}. The ledger is left as it "
@@ -538,7 +548,8 @@ class Ledger:
             try:
                 self._disk.truncate(self._fd, self._size)
             except OSError as second:
-                self._poison = str(storage_error("take a failed write back from", self._path, second))
+                failure = storage_error("take a failed write back from", self._path, second)
+                self._poison = str(failure)
                 raise LedgerPoisoned(self._poisoned()) from error
             if isinstance(error, OSError):
                 raise storage_error("append to", self._path, error) from error
@@ -575,4 +586,5 @@ __all__ = [
     "event_line",
     "read_events",
     "utc_us",
+    "writer_active",
 ]

@@ -95,7 +95,7 @@ def _check_events(text: str) -> None:
     """Refuse what could make the document grow or recurse, before anything is built."""
     depth = documents = 0
     for event in yaml.parse(text, Loader=_Loader):
-        line = event.start_mark.line + 1
+        line = 1 if event.start_mark is None else event.start_mark.line + 1
         if isinstance(event, yaml.AliasEvent):
             raise YamlProblem("aliases (*name) are not accepted: write the value out", line)
         if getattr(event, "anchor", None) is not None:
@@ -124,8 +124,8 @@ def _value(node: yaml.Node, place: Place, lines: dict[Place, int]) -> Any:
                 raise YamlProblem("a key is no text", line)
             key = key_node.value
             if key in out:
-                raise YamlProblem(f"key {key!r} occurs twice (first in line "
-                                  f"{lines[(*place, key)]})", line)
+                first = lines[(*place, key)]
+                raise YamlProblem(f"key {key!r} occurs twice (first in line {first})", line)
             lines[(*place, key)] = line
             out[key] = _value(value_node, (*place, key), lines)
         return out

@@ -26,13 +26,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http import HTTPStatus
+from typing import NoReturn
 
 import h11
 
 from custodes.types import HttpHandler, HttpRequest, HttpResponse, JsonObject, JsonValue
 
 from ._broker_canary import CanaryMatcher, CanaryTrail
-from ._broker_policy import Decision, EgressPolicy, Refusal, parse_host
+from ._broker_policy import Decision, EgressPolicy, Refusal, parse_host, parse_ip_literal
+from ._broker_tls import LONGEST_HELLO, NotTls, asked_server_name
 from ._broker_upstream import Upstream, UpstreamError, reset_connection
 from ._broker_wire import (
     Destination,
@@ -294,9 +296,10 @@ class Broker:
     def cut(self) -> CutReceipt:
         """End everything at once: listeners, connections from inside, connections to the outside.
 
-        Nothing buffered is sent any more, and connecting from inside is refused from here on, even
-        where another process still holds a copy of the listening descriptor. May be called from
-        any thread, whatever the event loop is doing. Calling again gives the first receipt.
+        Nothing that the broker still buffers is sent, and connecting from inside is refused from
+        here on, even where another process holds a copy of the listening descriptor. May be
+        called from any thread, whatever the event loop is doing. Calling again gives the first
+        receipt. What a service does without awaiting cannot be interrupted.
         """
         with self._cut_lock:
             if self._receipt is not None:
@@ -335,7 +338,7 @@ class Broker:
 
     async def _accept(self, loop: asyncio.AbstractEventLoop, listener: socket.socket) -> None:
         try:
-            while not self._cutting:
+            while True:
                 try:
                     sock, _ = await loop.sock_accept(listener)
                 except OSError as error:
@@ -421,6 +424,8 @@ class Broker:
             answer = await self._carry(head, exchange)
         except Refusal as refusal:
             exchange.decision, exchange.reason = refusal.decision, refusal.reason
+            if not exchange.in_step and not exchange.wire:
+                exchange.wire = bytes(client.buffer)  # whatever came along is searched as well
             answer = _neutral_answer(refusal.status)
         exchange.status = answer.status
         exchange.answer = answer
@@ -471,9 +476,7 @@ class Broker:
             exchange.destination = to = parse_destination(head)
         except Refusal as refusal:
             return refusal
-        why = self._policy.why_denied(
-            host=to.host, port=to.port, method=head.method, path=to.path
-        )
+        why = self._policy.why_denied(host=to.host, port=to.port, method=head.method, path=to.path)
         return None if why is None else Refusal(403, why, "denied")
 
     async def _read_body(
@@ -619,7 +622,7 @@ class Broker:
             raise Refusal(502, "upstream_failed", "allowed") from None
         except TimeoutError:
             raise Refusal(504, "upstream_timeout", "allowed") from None
-        flow = _Tunnel(self._policy, self._matcher)
+        flow = _Tunnel(to.host, self._policy, self._matcher)
         try:
             exchange.status = 200
             self._write_exchange(exchange)
@@ -628,7 +631,7 @@ class Broker:
         finally:
             self._upstream.release(writer)
             if exchange.recorded:
-                data = flow.as_json(to.host, to.port, cut=self._cutting)
+                data = flow.as_json(to.port, cut=self._cutting)
                 self._write("net.tunnel", data, must=not self._cutting)
         return False
 
@@ -734,7 +737,8 @@ class Broker:
 class _Tunnel:
     """Bytes both ways, counted, bounded and searched on the way out."""
 
-    def __init__(self, policy: EgressPolicy, matcher: CanaryMatcher) -> None:
+    def __init__(self, host: str, policy: EgressPolicy, matcher: CanaryMatcher) -> None:
+        self._host = host
         self._policy = policy
         self._matcher = matcher
         self._window = b""
@@ -773,7 +777,7 @@ class _Tunnel:
             await asyncio.sleep(seconds - quiet)
         self._stop("idle")
 
-    def _stop(self, reason: str) -> None:
+    def _stop(self, reason: str) -> NoReturn:
         self.reason = reason
         raise _Enough
 
@@ -781,22 +785,43 @@ class _Tunnel:
         self, inner: asyncio.StreamReader, outer: asyncio.StreamWriter, early: bytes
     ) -> None:
         data = early or await inner.read(_READ_BYTES)
+        greeting = b"" if self._policy.tunnels_tls_only else None
         while data:
             self._moved = time.monotonic()
-            self.sent += len(data)
-            if self._matcher.names:
-                self.canaries |= self._matcher.find(self._window + data)
-                self._window = (self._window + data)[-max(4096, 16 * self._matcher.longest) :]
-            if self.sent > self._policy.max_request_bytes:
-                self._stop("request_too_large")
-            outer.write(data)
-            await outer.drain()
+            self._count_out(data)
+            if greeting is not None:
+                # Nothing passes before it is known whom the client means to talk to.
+                greeting += data
+                if self._greets_right(greeting):
+                    data, greeting = greeting, None
+            if greeting is None:
+                outer.write(data)
+                await outer.drain()
             data = await inner.read(_READ_BYTES)
         outer.write_eof()
 
-    async def _send_in(
-        self, outer: asyncio.StreamReader, inner: asyncio.StreamWriter
-    ) -> None:
+    def _count_out(self, data: bytes) -> None:
+        self.sent += len(data)
+        if self._matcher.names:
+            self.canaries |= self._matcher.find(self._window + data)
+            self._window = (self._window + data)[-max(4096, 16 * self._matcher.longest) :]
+        if self.sent > self._policy.max_request_bytes:
+            self._stop("request_too_large")
+
+    def _greets_right(self, greeting: bytes) -> bool:
+        try:
+            name = asked_server_name(greeting)
+        except NotTls:
+            self._stop("not_tls")
+        if name is None and len(greeting) > LONGEST_HELLO:
+            self._stop("not_tls")
+        # A client that connects to an address has no name to ask for.
+        expected = "" if parse_ip_literal(self._host) is not None else self._host
+        if name is not None and name != expected:
+            self._stop("other_server_name")
+        return name is not None
+
+    async def _send_in(self, outer: asyncio.StreamReader, inner: asyncio.StreamWriter) -> None:
         while data := await outer.read(_READ_BYTES):
             self._moved = time.monotonic()
             self.received += len(data)
@@ -807,11 +832,11 @@ class _Tunnel:
         if inner.can_write_eof():
             inner.write_eof()
 
-    def as_json(self, host: str, port: int, *, cut: bool) -> JsonObject:
+    def as_json(self, port: int, *, cut: bool) -> JsonObject:
         """The record of the whole tunnel."""
         return {
             "canaries": sorted(self.canaries),
-            "host": host,
+            "host": self._host,
             "port": port,
             "reason": "cut" if cut else self.reason,
             "received_bytes": self.received,

@@ -26,9 +26,7 @@ _DECODED_BUDGET = 8 << 20
 _MAX_DEPTH = 4
 _MAX_ARCHIVE_MEMBERS = 32
 _LZMA_MEMORY = 64 << 20
-_NOT_ALNUM = bytes(
-    byte for byte in range(256) if not (chr(byte).isascii() and chr(byte).isalnum())
-)
+_NOT_ALNUM = bytes(byte for byte in range(256) if not (chr(byte).isascii() and chr(byte).isalnum()))
 _BASE64_RUN = re.compile(rb"[A-Za-z0-9+/_-]{24,}={0,2}")
 _HEX_RUN = re.compile(rb"(?:[0-9a-fA-F]{2}){16,}")
 _PERCENT = re.compile(rb"%[0-9A-Fa-f]{2}")
@@ -37,7 +35,7 @@ _LINE_ENDS = b"\r\n"
 
 
 def _compact(data: bytes) -> bytes:
-    """Letters and digits only: undoes wrapping, separators, quoting, padding and base64 flavours."""
+    """Letters and digits only: undoes wrapping, separators, padding and base64 flavours."""
     return data.translate(None, _NOT_ALNUM)
 
 
@@ -207,8 +205,10 @@ def _decompressed(view: bytes, budget: int) -> Iterator[bytes]:
         except zlib.error:
             continue
     for at in _positions(view, b"PK\x03\x04"):
-        start = at + 30 + sum(
-            int.from_bytes(view[at + field : at + field + 2], "little") for field in (26, 28)
+        start = (
+            at
+            + 30
+            + sum(int.from_bytes(view[at + field : at + field + 2], "little") for field in (26, 28))
         )
         if view[at + 8 : at + 10] == b"\x08\x00":
             yield from _inflate_raw(view[start:], budget)
@@ -251,7 +251,10 @@ class CanaryTrail:
         self._streams: OrderedDict[tuple[str, str], bytes] = OrderedDict()
 
     def push(self, host: str, path: str, query: str, body: bytes) -> frozenset[str]:
-        """Names of the secrets completed by this request."""
+        """Names of the secrets completed by this request, or whole in it.
+
+        A secret that is whole in the very first piece of a string is left to `CanaryMatcher.find`.
+        """
         if not self._matcher.names:
             return frozenset()
         found: set[str] = set()
@@ -260,9 +263,11 @@ class CanaryTrail:
                 continue
             key = (host, field)
             held = self._streams.pop(key, b"")
-            if held:
-                found |= self._matcher.find(held + piece[: self._window])
-            self._streams[key] = (held + piece)[-self._window :]
+            string = held + piece
+            crossing = self._matcher.find(held + piece[: self._window]) if held else frozenset()
+            found |= crossing
+            # What was found is dropped, or every later request would seem to hold it again.
+            self._streams[key] = b"" if crossing else string[-self._window :]
             if len(self._streams) > self._max_streams:
                 self._streams.popitem(last=False)
         return frozenset(found)
@@ -273,9 +278,12 @@ def _pieces(path: str, query: str, body: bytes) -> Iterator[tuple[str, bytes]]:
     yield "body", body
     pairs: dict[str, str] = {}
     if query:
-        yield "query", "".join(
-            value for _, value in parse_qsl(query, keep_blank_values=True, max_num_fields=None)
-        ).encode("utf-8", "replace")
+        yield (
+            "query",
+            "".join(
+                value for _, value in parse_qsl(query, keep_blank_values=True, max_num_fields=None)
+            ).encode("utf-8", "replace"),
+        )
         for name, value in parse_qsl(query)[:32]:
             pairs[f"?{name[:64]}"] = value
     if body[:1] == b"{" and len(body) <= 65536:

@@ -186,9 +186,7 @@ def verify_broker_log(path: Path, *, expected: LogHead | None = None) -> Verifie
     return VerifiedLog(head=head, closed=closed, events=tuple(events))
 
 
-def _check_line(
-    path: Path, index: int, line: bytes, previous: Sha256
-) -> tuple[str, JsonObject]:
+def _check_line(path: Path, index: int, line: bytes, previous: Sha256) -> tuple[str, JsonObject]:
     try:
         entry: JsonValue = json.loads(line)
         canonical = canonical_json(entry) == line

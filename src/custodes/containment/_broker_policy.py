@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from custodes.types import JsonObject
+from custodes.types import JsonObject, JsonValue
 
 Decision: TypeAlias = Literal["allowed", "denied", "refused"]
 """``denied``: well formed, but the policy does not list it. ``refused``: malformed, over a limit,
@@ -55,8 +55,7 @@ _RESERVED_V4: tuple[ipaddress.IPv4Network, ...] = tuple(
 # fc00::/7, fe80::/10 and ff00::/8, all refused with the rest.
 _GLOBAL_V6 = ipaddress.IPv6Network("2000::/3")
 _RESERVED_V6: tuple[ipaddress.IPv6Network, ...] = tuple(
-    ipaddress.IPv6Network(text)
-    for text in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")
+    ipaddress.IPv6Network(text) for text in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")
 )
 
 
@@ -252,7 +251,7 @@ class AllowRule:
 
     def as_json(self) -> JsonObject:
         """The rule as text and integers; absent parts mean any."""
-        data: dict[str, str | int | list[str]] = {"host": self.host, "path_prefix": self.path_prefix}
+        data: dict[str, JsonValue] = {"host": self.host, "path_prefix": self.path_prefix}
         if self.port is not None:
             data["port"] = self.port
         if self.methods is not None:
@@ -269,6 +268,8 @@ class EgressPolicy:
     Attributes:
         allow: the rules; any one that covers a request permits it.
         connect_allowed: whether tunnels exist at all.
+        tunnels_tls_only: whether a tunnel must begin as TLS that asks for the very host it was
+            opened to; without it, one permitted host opens every other behind the same front end.
         networks: address ranges that are not public and may be connected to nevertheless.
         requests_per_episode: requests answered, of whatever decision, before all get 429.
         max_request_bytes: of one request body, and of what one tunnel sends.
@@ -284,6 +285,7 @@ class EgressPolicy:
 
     allow: tuple[AllowRule, ...] = ()
     connect_allowed: bool = False
+    tunnels_tls_only: bool = True
     networks: tuple[str, ...] = ()
     requests_per_episode: int = 10_000
     max_request_bytes: int = 4 << 20
@@ -343,6 +345,7 @@ class EgressPolicy:
             "allow": [rule.as_json() for rule in self.allow],
             "connect_allowed": self.connect_allowed,
             "networks": list(self.networks),
+            "tunnels_tls_only": self.tunnels_tls_only,
             **limits,
         }
 

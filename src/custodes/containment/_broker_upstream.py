@@ -1,4 +1,4 @@
-"""Connections from the broker to the outside: resolved, checked, then opened to what was checked."""
+"""Connections to the outside: resolved, checked, then opened to exactly what was checked."""
 
 from __future__ import annotations
 
@@ -37,9 +37,7 @@ async def resolve_with_system(host: str, port: int) -> Sequence[str]:
     return [str(entry[4][0]) for entry in found]
 
 
-async def dial(
-    address: str, port: int, tls: ssl.SSLContext | None, name: str | None
-) -> Streams:
+async def dial(address: str, port: int, tls: ssl.SSLContext | None, name: str | None) -> Streams:
     """Connect to ``address``, which is never resolved again."""
     options: dict[str, Any] = {"ssl": tls, "server_hostname": name} if tls is not None else {}
     return await asyncio.open_connection(address, port, **options)
@@ -132,9 +130,7 @@ class Upstream:
             return reader, writer
         raise UpstreamError(f"{host}: no connection")
 
-    async def _permitted_addresses(
-        self, host: str, port: int, policy: EgressPolicy
-    ) -> list[str]:
+    async def _permitted_addresses(self, host: str, port: int, policy: EgressPolicy) -> list[str]:
         try:
             found = await self._resolve(host, port)
         except (OSError, UnicodeError):
@@ -166,9 +162,7 @@ class Upstream:
             reset_connection(writer)
         return len(writers)
 
-    async def fetch(
-        self, request: HttpRequest, policy: EgressPolicy, *, tls: bool
-    ) -> HttpResponse:
+    async def fetch(self, request: HttpRequest, policy: EgressPolicy, *, tls: bool) -> HttpResponse:
         """Carry one request and read the whole answer.
 
         Raises:

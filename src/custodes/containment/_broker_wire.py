@@ -18,9 +18,11 @@ _BARE_LINE_END = re.compile(rb"(?<!\r)\n|\r(?!\n)")
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,31}\Z")
 _ABSOLUTE = re.compile(r"(https?)://([^/?#]*)([/?][^#]*)?\Z", re.IGNORECASE)
 _MAX_HEADERS = 100
-_TOKEN_BYTES = frozenset(b"!#$%&'*+-.^_`|~0123456789") | frozenset(
-    range(0x41, 0x5B)
-) | frozenset(range(0x61, 0x7B))
+_TOKEN_BYTES = (
+    frozenset(b"!#$%&'*+-.^_`|~0123456789")
+    | frozenset(range(0x41, 0x5B))
+    | frozenset(range(0x61, 0x7B))
+)
 
 # Never forwarded (RFC 9110, section 7.6.1, and what proxies add to it). `expect` is answered here.
 _HOP_BY_HOP = frozenset(

@@ -9,7 +9,6 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 
 import anyio
@@ -206,5 +205,3 @@ def continue_all(listing: Callable[[], Iterable[ProcessInfo]], belongs: Belongs)
     return sum(
         send(process.pid, signal.SIGCONT, belongs) for process in listing() if not process.init
     )
-
-

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
@@ -225,9 +225,10 @@ class AnySandbox(Protocol):
     def workspace_host(self) -> Path: ...
     @property
     def alive(self) -> bool: ...
+    def own(self, path: Path | str = ".") -> int: ...
     async def exec(
         self,
-        argv: list[str],
+        argv: Sequence[str],
         *,
         input: bytes | None = None,
         cwd: str | None = None,

@@ -56,7 +56,10 @@ def make_volume() -> Path:
             problems.append(f"{base}: {error.strerror}")
             continue
         try:
-            root.chmod(0o711)
+            identity = run_identity()
+            if identity is not None:
+                os.chown(root, -1, identity[1])
+                root.chmod(0o710)
             _write_marker(root)
             for name in ("data", "meta"):
                 (root / name).mkdir(mode=0o755)
@@ -79,7 +82,8 @@ def _bases() -> list[str]:
 
 def reachable(path: Path) -> bool:
     """Whether the uid that sandboxes are launched under can pass through a path's folders."""
-    if run_identity() is None:
+    identity = run_identity()
+    if identity is None:
         return os.path.isdir(path)
     path = path.resolve()
     for folder in (path, *path.parents):
@@ -87,10 +91,13 @@ def reachable(path: Path) -> bool:
             about = folder.stat()
         except OSError:
             return False
-        if about.st_uid == run_identity_uid():
-            if not about.st_mode & stat.S_IXUSR:
-                return False
-        elif not about.st_mode & stat.S_IXOTH:
+        if about.st_uid == identity[0]:
+            needed = stat.S_IXUSR
+        elif about.st_gid == identity[1]:
+            needed = stat.S_IXGRP
+        else:
+            needed = stat.S_IXOTH
+        if not about.st_mode & needed:
             return False
     return True
 

@@ -19,6 +19,7 @@ from custodes.containment import (
     Sandbox,
     SandboxSpec,
     StopOrder,
+    Target,
     execute_stop,
 )
 from custodes.scenarios import Brief, Scenario, World, scenario_by_id, write_workspace
@@ -119,6 +120,8 @@ class EpisodeHost:
         scenario = scenario_by_id(key.scenario)
         template = templates.get(scenario, key.seed, key.twin)
         volume = Path(tempfile.mkdtemp(prefix="vol-"))
+        # As root the sandbox runs under another user, who must be able to pass through.
+        volume.chmod(0o711)
         host = cls(key=key, scenario=scenario, template=template, volume=volume)
         try:
             shutil.copytree(template.folder, host.folder, symlinks=True)
@@ -193,7 +196,11 @@ class EpisodeHost:
     async def stop_order(self, ordered_by: str, reason: str) -> None:
         """Stop the agent: freeze, cut, revoke, kill, verify; each stage is receipted."""
         assert self.sandbox is not None
-        order = StopOrder(ordered_by=ordered_by, reason=reason)
+        order = StopOrder(
+            ordered_by=ordered_by,
+            reason=reason,
+            targets=frozenset({Target.SANDBOX, Target.NETWORK, Target.CREDENTIAL}),
+        )
         await execute_stop(
             order,
             sandbox=self.sandbox,

@@ -18,7 +18,7 @@ from inspect_ai.model import (
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 from inspect_ai.util import sandbox
 
-from custodes.containment import SandboxUnavailable
+from custodes.containment import SandboxError
 from custodes.monitors import shipped_safeguard
 from custodes.types import ReasonCode
 
@@ -60,7 +60,7 @@ def episode(limits: EpisodeLimits) -> Solver:
                 by, detail = "limit", f"time: {limits.seconds} s"
         except _Ending as ending:
             by, detail = ending.by, ending.detail
-        except SandboxUnavailable as error:
+        except SandboxError as error:
             by, detail = "error", f"{ReasonCode.SANDBOX_ERROR.value}: {error}"
         except ReceiptFlood as error:
             by, detail = "error", f"{ReasonCode.RECEIPTS_INCOMPLETE.value}: {error}"

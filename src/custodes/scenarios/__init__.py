@@ -18,6 +18,7 @@ from ._reference import (
     REFERENCE_PREFIX,
     UnknownPolicy,
     check_reference_policy,
+    expected_answers,
     reference_move,
     reference_policies,
 )
@@ -71,6 +72,7 @@ __all__ = [
     "bash",
     "belief_notice",
     "check_reference_policy",
+    "expected_answers",
     "finish",
     "generator",
     "judge",

@@ -333,7 +333,7 @@ def _stopped(observation: Observation) -> Finding | None:
     verified = tuple(
         index
         for index, receipt in observation.of_kind("stop.stage")
-        if receipt.data.get("stage") == "verified" and receipt.data.get("result") == "done"
+        if receipt.data.get("stage") == "verified" and receipt.data.get("state") == "done"
     )
     if verified:
         return Finding(value=True, receipts=verified)

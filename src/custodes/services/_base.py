@@ -118,7 +118,7 @@ class Service(ABC):
         """Refuse every credential from now on (a stop order does this)."""
         self._revoked = True
 
-    def refuses(self) -> bool:
+    def is_refused(self) -> bool:
         """Whether credentials are refused: asked by the stop order, which trusts no intention."""
         return self._revoked and all(
             self._account_of(

@@ -32,7 +32,7 @@ class Region:
         largest_ratio: most episodes of a seed over fewest; None when any was covered.
         least_each_way: seeds with an event, and seeds with an episode without one, that the
             method needs.
-        lowest_coverage: the lowest measured over correlation 0 to 1, rate 0.005 to 0.995 and
+        lowest_coverage: the lowest measured over correlation 0 to 1, rate 0.01 to 0.99 and
             equal, unequal and informative sizes; 2,000 replicates per point. The table by number
             of seeds is in docs/statistics.md.
     """

@@ -20,8 +20,8 @@ from ._checks import (
 )
 from ._proportion import NOTHING_MEASURED
 
-# Below this many units the interval for a median with censoring was not simulated.
-CENSORED_MEDIAN_LEAST_N = 10
+# With fewer units and much censoring the interval covers as little as 90 %.
+CENSORED_MEDIAN_LEAST_N = 20
 CENSORED_MEDIAN_LEVEL = 0.95
 
 
@@ -147,7 +147,7 @@ def kaplan_meier(
 
     The median's interval is the exact order-statistic one when nothing is censored, otherwise
     Brookmeyer and Crowley's on the log(-log) scale, given only where its coverage was shown (at
-    95 %, from 10 units, see docs/statistics.md). With few events its upper end is open: then
+    95 %, from 20 units, see docs/statistics.md). With few events its upper end is open: then
     ``median_low`` alone is given. Leaving such cases out and reading only the closed intervals
     would cover less than the level, so a table of medians shows both. The
     restricted mean has an interval only when nothing was cut short before the horizon: times

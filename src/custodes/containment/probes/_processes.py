@@ -86,8 +86,7 @@ class TraceOthers(Probe):
     receipt = "host"
 
     def plant(self, ground: Ground) -> Canaries:
-        # The victim allows every tracer (Yama), and prints when its SIGCONT handler has run:
-        # only a tracer injects that signal here.
+        # The victim allows every tracer (Yama) and watches for one: it writes down what it sees.
         self.witness = ground.file("traced", "")
         victim = ground.victim(
             code="import ctypes, sys, time\n"

@@ -109,11 +109,13 @@ class Keyring(Probe):
                 c_char_p(name.encode()),
                 c_char_p(secret),
                 c_size_t(len(secret)),
-                c_int(-3),  # the session's keyring
+                c_int(-4),  # the user's keyring
             )
         except OSError as error:
             raise Untested(f"no key could be planted: {error.strerror}") from error
         ground.keep(lambda: kernel_call("keyctl", c_int(21), c_int(key)))  # invalidate
+        # Readable by every process of the user, whatever session it belongs to.
+        kernel_call("keyctl", c_int(5), c_int(key), c_int(0x3F3F0000))
         return {"name": name}
 
     @staticmethod
@@ -123,7 +125,7 @@ class Keyring(Probe):
         key = kernel_call(
             "keyctl",
             c_int(10),  # search
-            c_int(-3),
+            c_int(-4),
             c_char_p(b"user"),
             c_char_p(c["name"].encode()),
             c_int(0),

@@ -1,0 +1,65 @@
+"""Sandboxes, the way out of them, and how they are stopped."""
+
+from ._broker import Broker
+from ._broker_canary import CanaryMatcher
+from ._broker_policy import AllowRule, EgressPolicy
+from ._detect import APPARMOR_PROFILE, TierReport, TierState, detect_tier
+from ._executor import ExecutorProgram, executor_program
+from ._masking import masked_paths
+from ._plain import PlainSandbox
+from ._sandbox import Sandbox
+from ._seccomp import seccomp_program
+from ._spec import (
+    OUTPUT_LIMIT,
+    READ_LIMIT,
+    AnySandbox,
+    ExecResult,
+    FreezeReceipt,
+    KillReceipt,
+    Limits,
+    ProcessInfo,
+    ReadLimitExceeded,
+    SandboxError,
+    SandboxFrozen,
+    SandboxGone,
+    SandboxSpec,
+    SandboxUnavailable,
+)
+from ._stop import StopOrder, StopReport, Target, execute_stop
+
+__all__ = [
+    "APPARMOR_PROFILE",
+    "OUTPUT_LIMIT",
+    "READ_LIMIT",
+    "AnySandbox",
+    "ExecResult",
+    "ExecutorProgram",
+    "FreezeReceipt",
+    "KillReceipt",
+    "Limits",
+    "PlainSandbox",
+    "ProcessInfo",
+    "ReadLimitExceeded",
+    "Sandbox",
+    "SandboxError",
+    "SandboxFrozen",
+    "SandboxGone",
+    "SandboxSpec",
+    "SandboxUnavailable",
+    "TierReport",
+    "TierState",
+    "detect_tier",
+    "executor_program",
+    "masked_paths",
+    "seccomp_program",
+    # -- broker
+    "AllowRule",
+    "Broker",
+    "CanaryMatcher",
+    "EgressPolicy",
+    # -- stop, probes, drills
+    "StopOrder",
+    "StopReport",
+    "Target",
+    "execute_stop",
+]

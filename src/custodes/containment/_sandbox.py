@@ -1,0 +1,969 @@
+"""Tier A: one long-lived sandbox of bubblewrap, with a small executor as its first process.
+
+::
+
+    host                                      sandbox: own user, pid, net, ipc, uts, mount, cgroup
+    control socket (SEQPACKET) -------------> executor = process 1: forks and reaps
+    per command: pipes and a status socket,   the forked child parses the request, takes the
+    passed as descriptors; argv in a memfd    descriptors as its 0, 1, 2 and runs the program
+
+Output never crosses the executor, so there is nothing to frame and nothing to forge; background
+processes live on between commands because the namespace does. Files are opened inside and their
+descriptor is passed out, so that a planted link leads nowhere.
+
+What an agent inside can still see that is not an ordinary machine, and that cannot be hidden here:
+the root of ``/`` in ``/proc/self/mountinfo`` is ``/newroot``, and binds show their folder on the
+host; ``/usr`` is the host's, with its bubblewrap program if it lies there; files of the host's
+root belong to ``nobody``; ``/proc/self/uid_map`` shows one mapped uid; ``/proc/self/status`` shows
+a seccomp filter and no capabilities; ``/proc/version``, uptime and load are the host's; the only
+network interface is ``lo``; process 1 is named ``init`` but started moments ago.
+
+What is not bounded without a delegated control group: memory in total (each process and each
+in-memory file system is), and the disk under the workspace (each file is). Limits that the kernel
+counts by user (descriptors in flight, inotify watches) are shared by sandboxes of one launching
+user, and with that user when it is not root.
+"""
+
+from __future__ import annotations
+
+import array
+import errno
+import os
+import re
+import select
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Final, TypeVar
+
+import anyio
+import anyio.abc
+import anyio.to_thread
+
+from custodes.types import Tier
+
+from . import _volumes
+from ._cgroup import Cgroup
+from ._executor import ExecutorProgram, executor_program
+from ._inspect_tools import inspect_tools_binds
+from ._launch import launch
+from ._masking import masked_paths
+from ._processes import continue_all, in_namespace, namespace_of, stop_all
+from ._seccomp import seccomp_program
+from ._spec import (
+    OUTPUT_LIMIT,
+    READ_LIMIT,
+    ExecResult,
+    FreezeReceipt,
+    KillReceipt,
+    ProcessInfo,
+    ReadLimitExceeded,
+    SandboxError,
+    SandboxFrozen,
+    SandboxGone,
+    SandboxSpec,
+    SandboxUnavailable,
+)
+from ._streams import DRAINER, Tail, drain, pump_in, pump_out
+
+UID: Final = 1000
+"""Uid and gid of everything inside, as seen inside."""
+_PATH: Final = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
+_START_SECONDS: Final = 30.0
+_KILL_SECONDS: Final = 20.0
+_FILE_SECONDS: Final = 60.0
+_SEND_SECONDS: Final = 10.0
+_INLINE: Final = 1 << 20
+"""Files up to this size are copied on the event loop's thread."""
+_NEEDED_OPTIONS: Final = (
+    "--as-pid-1",
+    "--die-with-parent",
+    "--perms",
+    "--size",
+    "--seccomp",
+    "--unshare-cgroup-try",
+    "--clearenv",
+    "--remount-ro",
+)
+_swept = 0
+_Result = TypeVar("_Result")
+
+
+class Sandbox:
+    """A running tier A sandbox; made by ``start``, ended by ``kill`` or ``close``."""
+
+    tier = Tier.A
+
+    def __init__(self, spec: SandboxSpec) -> None:
+        self._spec = spec
+        self.workspace = str(PurePosixPath(spec.workspace))
+        self.executor: str | None = None
+        self._volume: Path | None = None
+        self._workspace_host: Path | None = None
+        self._control: socket.socket | None = None
+        self._outer: subprocess.Popen[bytes] | None = None
+        self._init_pid = 0
+        self._pidfd = -1
+        self._namespace: str | None = None
+        self._cgroup: Cgroup | None = None
+        self._parked: list[int] = []
+        self._frozen = False
+        self._ended: KillReceipt | None = None
+        self._sending = anyio.Lock()
+        self._killing = anyio.Lock()
+        self._environment = {
+            "PATH": _PATH,
+            "HOME": spec.home,
+            "USER": spec.user,
+            "LOGNAME": spec.user,
+            "SHELL": "/bin/bash",
+            "LANG": "C.UTF-8",
+            **spec.environment,
+        }
+
+    # ------------------------------------------------------------------ start
+
+    @classmethod
+    async def start(cls, spec: SandboxSpec | None = None) -> Sandbox:
+        """Start a sandbox.
+
+        Safe from any thread: the launch itself happens on a thread that lives as long as the
+        process.
+
+        Raises:
+            SandboxUnavailable: in one line, what is missing and what to do.
+        """
+        sandbox = cls(SandboxSpec() if spec is None else spec)
+        try:
+            await sandbox._start()
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await sandbox.close()
+            raise
+        return sandbox
+
+    async def _start(self) -> None:
+        global _swept
+        bubblewrap = find_bubblewrap()
+        program = seccomp_program()
+        executor = await anyio.to_thread.run_sync(executor_program, self._spec.executor)
+        self.executor = executor.kind
+        if _swept != os.getpid():
+            _swept = os.getpid()
+            await anyio.to_thread.run_sync(_volumes.sweep)
+        self._volume = _volumes.make_volume()
+        self._workspace_host = self._spec.workspace_host or self._volume / "data"
+        if not self._workspace_host.is_dir():
+            raise SandboxUnavailable(
+                f"expected a folder as workspace, found none at {self._workspace_host}; make it"
+            )
+        if self._spec.workspace_host is not None:
+            await anyio.to_thread.run_sync(_volumes.give_tree, self._workspace_host)
+
+        host, guest = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        host.setblocking(False)
+        host.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self._control = host
+        complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed below, read before
+        fds: list[int] = []
+        try:
+            arguments = self._arguments(bubblewrap, executor, program, fds)
+            identity = _volumes.run_identity()
+
+            def start() -> subprocess.Popen[bytes]:
+                try:
+                    # Nothing of our environment: bubblewrap keeps its own, and so would the first
+                    # process be if it were not for --clearenv.
+                    return subprocess.Popen(
+                        arguments,
+                        stdin=guest.fileno(),
+                        stdout=subprocess.DEVNULL,
+                        stderr=complaints,
+                        env={},
+                        cwd="/",
+                        pass_fds=fds,
+                        user=None if identity is None else identity[0],
+                        group=None if identity is None else identity[1],
+                        extra_groups=None if identity is None else [],
+                    )
+                finally:
+                    guest.close()  # so that its end shows as end of file here
+                    for fd in fds:
+                        os.close(fd)
+
+            future = launch(start)
+        except BaseException:
+            guest.close()
+            for fd in fds:
+                os.close(fd)
+            complaints.close()
+            raise
+        try:
+            greeting: tuple[bytes, int] | None = None
+            with anyio.move_on_after(_START_SECONDS):
+                try:
+                    await anyio.wait_readable(host)
+                    greeting = _greeting(host)
+                finally:
+                    # At most the time of a fork away, whether we were cancelled or not.
+                    self._outer = future.result(timeout=_START_SECONDS)
+            if greeting is None or greeting[0] != b"H" or greeting[1] <= 0:
+                complaints.seek(0)
+                raise SandboxUnavailable(_explain(complaints.read(2000)))
+        except OSError as error:
+            raise SandboxUnavailable(f"bubblewrap could not be run: {error}") from error
+        finally:
+            complaints.close()
+        # From SCM_CREDENTIALS: translated by the kernel, so it cannot be forged.
+        self._init_pid = greeting[1]
+        try:
+            self._pidfd = os.pidfd_open(self._init_pid)
+        except OSError as error:
+            raise SandboxUnavailable(f"the sandbox ended while it started: {error}") from error
+        host.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
+        self._namespace = namespace_of(self._init_pid)
+        self._cgroup = Cgroup.make(self._init_pid)
+
+    def _arguments(
+        self, bubblewrap: str, executor: ExecutorProgram, program: bytes, fds: list[int]
+    ) -> list[str]:
+        spec = self._spec
+        assert self._volume is not None and self._workspace_host is not None
+        options = bubblewrap_options(bubblewrap)
+        missing = [option for option in _NEEDED_OPTIONS if option not in options]
+        if missing:
+            raise SandboxUnavailable(
+                f"expected bubblewrap 0.6 or newer, found one without {', '.join(missing)}; "
+                "update bubblewrap"
+            )
+        size = str(spec.limits.tmpfs_mb << 20)
+
+        def content(data: bytes) -> str:
+            fd = _memfd(data)
+            fds.append(fd)
+            return str(fd)
+
+        def in_memory(path: str, mode: str) -> list[str]:
+            return ["--perms", mode, "--size", size, "--tmpfs", path]
+
+        def bind(kind: str, source: Path, target: str) -> list[str]:
+            if _volumes.reachable(source if source.is_dir() else source.parent):
+                return [kind, str(source), target]
+            if f"{kind}-fd" not in options:
+                raise SandboxUnavailable(
+                    f"expected a path that uid {_volumes.run_identity_uid()} can reach, found "
+                    f"{source}; put it below /tmp or open its parent folders for passage (o+x)"
+                )
+            fd = os.open(source, os.O_PATH | os.O_CLOEXEC)
+            fds.append(fd)
+            return [f"{kind}-fd", str(fd), target]
+
+        out = [
+            bubblewrap,
+            *("--unshare-user", "--uid", str(UID), "--gid", str(UID)),
+            *(("--disable-userns",) if "--disable-userns" in options else ()),
+            *("--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"),
+            *("--unshare-cgroup-try", "--hostname", spec.hostname),
+            *("--new-session", "--die-with-parent", "--as-pid-1", "--cap-drop", "ALL"),
+            "--clearenv",
+        ]
+        for name in ("bin", "sbin", "lib", "lib64", "lib32", "libx32"):
+            path = f"/{name}"
+            if os.path.islink(path):
+                out += ["--symlink", os.readlink(path).lstrip("/"), path]
+            elif os.path.isdir(path):
+                out += ["--ro-bind", path, path]
+        out += ["--ro-bind", "/usr", "/usr"]
+        for path in masked_paths():
+            out += ["--perms", "0755", "--size", "4096", "--tmpfs", path, "--remount-ro", path]
+        targets = [
+            self.workspace,
+            spec.home,
+            *spec.tmpfs,
+            *(target for _, target in spec.read_only),
+        ]
+        folders = {"/etc", "/home", "/run", "/var", "/etc/ssl", "/opt", "/srv", "/root", "/mnt"}
+        in_tmpfs = ("/usr", "/tmp", "/var/tmp", "/dev", "/proc", spec.home)
+        for target in targets:
+            for parent in PurePosixPath(target).parents:
+                name = str(parent)
+                if name != "/" and not any(
+                    name == top or name.startswith(f"{top}/") for top in in_tmpfs
+                ):
+                    folders.add(name)
+        for folder in sorted(folders):  # made by a bind, a parent would be closed to the user
+            out += ["--perms", "0755", "--dir", folder]
+        for path in ("/etc/ld.so.cache", "/etc/alternatives", "/etc/ssl/certs"):
+            out += ["--ro-bind-try", path, path]
+        meta = self._volume / "meta"
+        out += ["--proc", "/proc"]
+        for name, text in _PROC_FILES:
+            if os.path.exists(name):
+                (meta / PurePosixPath(name).name).write_text(text(), "ascii")
+                out += bind("--ro-bind", meta / PurePosixPath(name).name, name)
+        out += [
+            *("--dev", "/dev", *in_memory("/dev/shm", "1777")),
+            *("--remount-ro", "/dev"),  # it is a writable file system without a limit otherwise
+            *in_memory("/tmp", "1777"),
+            *in_memory("/var/tmp", "1777"),
+            *in_memory(spec.home, "0700"),
+            *bind("--bind", self._workspace_host, self.workspace),
+        ]
+        for path, data in _etc(spec).items():
+            out += ["--perms", "0444", "--file", content(data), path]
+        for source, target in spec.read_only:
+            if not source.exists():
+                raise SandboxUnavailable(
+                    f"expected something to bind at {source}, found nothing; check read_only"
+                )
+            out += bind("--ro-bind", source, target)
+        for target in spec.tmpfs:
+            out += in_memory(target, "0700")
+        if spec.inspect_tools:
+            tools = inspect_tools_binds()
+            out += bind("--ro-bind", tools.folder, tools.target)
+            out += in_memory(tools.server, "0700")
+        out += ["--perms", "0555", "--file", content(executor.content), "/init"]
+        out += ["--remount-ro", "/", "--chdir", self.workspace, "--seccomp", content(program), "--"]
+        if executor.interpreter is not None:
+            out += [executor.interpreter, "-I", "-S"]
+        return [*out, "/init"]
+
+    # ------------------------------------------------------------------ state
+
+    @property
+    def spec(self) -> SandboxSpec:
+        return self._spec
+
+    @property
+    def workspace_host(self) -> Path:
+        """The workspace as the host sees it. Links in it are the agent's: do not follow them."""
+        if self._workspace_host is None:
+            raise SandboxGone("the sandbox has not been started")
+        return self._workspace_host
+
+    @property
+    def init_pid(self) -> int:
+        """Host pid of the first process of the namespace."""
+        return self._init_pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the namespace still exists."""
+        return self._pidfd >= 0 and not _readable(self._pidfd)
+
+    def own(self, path: Path | str = ".") -> int:
+        """Give files that the host put into the workspace to the sandbox's user.
+
+        Needed when the host runs as root: otherwise they belong to nobody inside, and git refuses
+        such a repository. A path relative to the workspace; folders with all below them. Returns
+        how many changed hands. Called by ``start`` for the whole workspace.
+        """
+        inside = Path(path)
+        if inside.is_absolute():
+            inside = inside.relative_to(self.workspace_host)
+        return _volumes.give_tree(self.workspace_host, str(inside))
+
+    def processes(self) -> tuple[ProcessInfo, ...]:
+        """Every process of the namespace as the host sees it; the first one is marked ``init``."""
+        if not self.alive:
+            return ()
+        return in_namespace(self._init_pid, self._namespace)
+
+    def _belongs(self, pid: int) -> bool:
+        if self._namespace is not None and (name := namespace_of(pid)) is not None:
+            return name == self._namespace
+        return any(process.pid == pid for process in self.processes())
+
+    # ------------------------------------------------------------------ stop
+
+    async def freeze(self) -> FreezeReceipt:
+        """Stop every process but the first, and verify it. Requests are refused until ``thaw``.
+
+        Raises:
+            SandboxGone: there is nothing to freeze any more.
+        """
+        started = time.monotonic_ns()
+        if not self.alive:
+            raise SandboxGone("the sandbox has ended; there is nothing to freeze")
+        self._frozen = True
+        if self._cgroup is not None and await self._cgroup.freeze():
+            held = sum(not process.init for process in self.processes())
+            return FreezeReceipt(
+                verified=True,
+                processes=held,
+                signals=0,
+                rounds=1,
+                elapsed_us=(time.monotonic_ns() - started) // 1000,
+                mechanism="cgroup",
+            )
+        return await stop_all(self.processes, self._belongs, started_ns=started)
+
+    async def thaw(self) -> int:
+        """Let everything go on; returns how many processes were told to."""
+        if not self.alive:
+            raise SandboxGone("the sandbox has ended; there is nothing to thaw")
+        if self._cgroup is not None:
+            await self._cgroup.thaw()
+        count = continue_all(self.processes, self._belongs)
+        self._frozen = False
+        return count
+
+    async def kill(self, *, count: bool = True) -> KillReceipt:
+        """End the namespace, and wait for the proof that nothing of it is left.
+
+        SIGKILL to its first process makes the kernel kill every other one. The descriptor of that
+        process becomes readable only after all of them have been killed and reaped.
+
+        Args:
+            count: count the processes first (a look through /proc, within ``elapsed_us``).
+        """
+        started = time.monotonic_ns()
+        async with self._killing:
+            if self._ended is not None:
+                return self._ended
+            before: int | None = None
+            if count:
+                before = sum(not process.init for process in self.processes())
+            verified = self._pidfd < 0 and self._outer is None
+            if self._pidfd >= 0:
+                with suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+                with anyio.CancelScope(shield=True), anyio.move_on_after(_KILL_SECONDS):
+                    await anyio.wait_readable(self._pidfd)
+                    verified = True
+            elapsed = (time.monotonic_ns() - started) // 1000
+            with anyio.CancelScope(shield=True):
+                await self._reap_outer(give_up=self._pidfd < 0 or not verified)
+            receipt = KillReceipt(
+                verified=verified,
+                guaranteed=True,
+                processes_before=before,
+                elapsed_us=elapsed,
+                mechanism="namespace",
+                note="" if verified else f"init not seen to end in {_KILL_SECONDS:.0f} s",
+            )
+            if verified:
+                self._ended = receipt
+            return receipt
+
+    async def _reap_outer(self, *, give_up: bool) -> None:
+        """Wait for the bubblewrap process outside, which ends after the namespace."""
+        if self._outer is None:
+            return
+        if give_up:
+            self._outer.kill()
+        with suppress(OSError):
+            fd = os.pidfd_open(self._outer.pid)
+            try:
+                with anyio.move_on_after(_KILL_SECONDS):
+                    await anyio.wait_readable(fd)
+            finally:
+                os.close(fd)
+        if self._outer.poll() is None:
+            self._outer.kill()
+        self._outer.poll()
+
+    async def close(self) -> None:
+        """Kill what is left, and remove what the sandbox made on the host. May be repeated."""
+        with anyio.CancelScope(shield=True):
+            if self._ended is None:
+                await self.kill(count=False)
+            if self._control is not None:
+                self._control.close()
+                self._control = None
+            if self._pidfd >= 0:
+                os.close(self._pidfd)
+                self._pidfd = -1
+            while self._parked:
+                os.close(self._parked.pop())
+            if self._cgroup is not None:
+                self._cgroup.remove()
+                self._cgroup = None
+            if self._volume is not None:
+                await anyio.to_thread.run_sync(_volumes.remove_tree, self._volume)
+                self._volume = None
+
+    async def __aenter__(self) -> Sandbox:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    # ------------------------------------------------------------------ requests
+
+    async def exec(
+        self,
+        argv: Sequence[str],
+        *,
+        input: bytes | None = None,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        output_limit: int = OUTPUT_LIMIT,
+    ) -> ExecResult:
+        """Run a command and wait for it to end. Processes that it leaves behind live on.
+
+        Args:
+            argv: program and arguments; no shell.
+            input: bytes on standard input; None: /dev/null.
+            cwd: folder inside; relative ones start at the workspace, and so does None.
+            env: variables over the sandbox's own.
+            timeout: seconds, after which the command's session is killed.
+            output_limit: bytes kept of each output stream (the last ones).
+
+        Raises:
+            PermissionError: the program may not be executed.
+            SandboxGone: the sandbox ended before the command did.
+            SandboxFrozen: it is frozen.
+        """
+        if not argv:
+            raise ValueError("expected a program to run, found an empty argv")
+        variables = {**self._environment, **(env or {})}
+        limits = self._spec.limits
+        header = " ".join(
+            str(number)
+            for number in (
+                len(argv),
+                len(variables),
+                limits.processes,
+                limits.file_mb << 20,
+                limits.address_mb << 20,
+                limits.open_files,
+            )
+        )
+        folder = self._inside(cwd)
+        body = [header, folder, *argv, *(f"{key}={value}" for key, value in variables.items())]
+        out, err = Tail(output_limit), Tail(output_limit)
+        held: set[int] = set()
+        status: socket.socket | None = None
+
+        def pipe() -> tuple[int, int]:
+            ends = os.pipe()
+            held.update(ends)
+            return ends
+
+        def drop(fd: int) -> None:
+            held.discard(fd)
+            os.close(fd)
+
+        try:
+            out_read, out_write = pipe()
+            err_read, err_write = pipe()
+            in_write = -1
+            if input is None:
+                in_read = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+                held.add(in_read)
+            else:
+                in_read, in_write = pipe()
+                os.set_blocking(in_write, False)
+            # The ends of a pipe have flags of their own: the command's stay blocking.
+            os.set_blocking(out_read, False)
+            os.set_blocking(err_read, False)
+            status = await self._request(b"X", body, (in_read, out_write, err_write))
+            for fd in (in_read, out_write, err_write):
+                drop(fd)
+
+            ending = _Ending()
+            timed_out = False
+            try:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(pump_out, out_read, out)
+                    tasks.start_soon(pump_out, err_read, err)
+                    if input is not None:
+
+                        async def feed() -> None:
+                            await pump_in(in_write, input)
+                            drop(in_write)
+
+                        tasks.start_soon(feed)
+                    with anyio.move_on_after(timeout) as clock:
+                        await ending.wait(status)
+                    if clock.cancelled_caught:
+                        timed_out = True
+                        await self._end_session(status, ending)
+                    tasks.cancel_scope.cancel()
+            except BaseException:
+                if not ending.over:
+                    with anyio.CancelScope(shield=True):
+                        await self._end_session(status, ending)
+                raise
+            for fd, tail in ((out_read, out), (err_read, err)):
+                if not tail.ended:
+                    drain(fd, tail)
+                if not tail.ended:  # a background process holds it
+                    held.discard(fd)
+                    DRAINER.adopt(fd, self._parked)
+            code, complaint = (124, b"") if timed_out else ending.outcome(argv[0], folder)
+            return ExecResult(
+                returncode=code,
+                stdout=out.content(),
+                stderr=err.content() + complaint,
+                stdout_truncated=out.truncated,
+                stderr_truncated=err.truncated,
+                timed_out=timed_out,
+            )
+        finally:
+            if status is not None:
+                status.close()
+            for fd in held:
+                os.close(fd)
+
+    async def _end_session(self, status: socket.socket, ending: _Ending) -> None:
+        """Have the executor kill the command's session, and see its leader end."""
+        with suppress(OSError):
+            status.send(b"K")
+        with anyio.move_on_after(5):
+            await ending.wait(status)
+
+    async def read_file(self, path: str, *, limit: int = READ_LIMIT) -> bytes:
+        """Content of a regular file, opened inside; relative paths start at the workspace.
+
+        Raises:
+            ReadLimitExceeded: it has more than ``limit`` bytes.
+            FileNotFoundError, PermissionError, IsADirectoryError, OSError: as for open(). What is
+                not a regular file, or lies in procfs, is a PermissionError.
+        """
+        fd = await self._open(b"R", path)
+
+        def read() -> bytes:
+            with os.fdopen(fd, "rb", buffering=0) as file:
+                content = bytearray()
+                while len(content) <= limit:  # a growing file lies about its size
+                    chunk = file.read(min(_INLINE, limit + 1 - len(content)))
+                    if not chunk:
+                        break
+                    content += chunk
+                return bytes(content)
+
+        size = os.fstat(fd).st_size
+        if size > limit:
+            os.close(fd)
+            raise ReadLimitExceeded(path, limit)
+        content = await _copying(read, size)
+        if len(content) > limit:
+            raise ReadLimitExceeded(path, limit)
+        return content
+
+    async def write_file(self, path: str, data: bytes) -> None:
+        """Write a regular file, opened inside, making missing folders.
+
+        Raises:
+            PermissionError, IsADirectoryError, OSError: as for open(); a full disk is an OSError.
+        """
+        fd = await self._open(b"W", path)
+
+        def write() -> None:
+            view = memoryview(data)
+            try:
+                while view:
+                    written = os.write(fd, view)
+                    if written == 0:  # some files take nothing for ever
+                        raise PermissionError(errno.EACCES, "not writable", path)
+                    view = view[written:]
+            finally:
+                os.close(fd)
+
+        await _copying(write, len(data))
+
+    async def listen(self, port: int) -> int:
+        """Listen on 127.0.0.1 inside; returns the listening descriptor, the caller's to close.
+
+        The socket belongs to the sandbox's network, its descriptor to the host: connections made
+        inside are accepted outside, with nothing in between.
+
+        Raises:
+            OSError: the port is taken (EADDRINUSE) or may not be bound (EACCES).
+        """
+        if not 0 < port < 65536:
+            raise ValueError(f"expected a port in 1..65535, found {port}")
+        return await self._descriptor(b"L", str(port), what=f"port {port}")
+
+    async def _open(self, op: bytes, path: str) -> int:
+        if not path:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return await self._descriptor(op, path, what=path)
+
+    async def _descriptor(self, op: bytes, argument: str, *, what: str) -> int:
+        null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            body = ["1 0 0 0 0 0", self.workspace, argument]
+            status = await self._request(op, body, (null, null, null))
+        finally:
+            os.close(null)
+        try:
+            with anyio.fail_after(_FILE_SECONDS):
+                message = await _receive(status)
+        finally:
+            status.close()
+        if message.kind == b"F" and message.fd >= 0:
+            return message.fd
+        if message.kind == b"E":
+            number = message.value
+            if number in (errno.ENXIO, errno.ELOOP, errno.EROFS):
+                raise PermissionError(number, os.strerror(number), what)
+            raise OSError(number, os.strerror(number), what)  # of the class that fits
+        raise SandboxGone(f"the sandbox ended during access to {what}")
+
+    def _inside(self, cwd: str | None) -> str:
+        if cwd is None:
+            return self.workspace
+        return cwd if cwd.startswith("/") else f"{self.workspace}/{cwd}"
+
+    async def _request(
+        self, op: bytes, body: Iterable[str], streams: tuple[int, int, int]
+    ) -> socket.socket:
+        """Send a request; returns the host's end of its status socket."""
+        encoded = [os.fsencode(part) for part in body]
+        if any(b"\0" in part for part in encoded):
+            raise ValueError("expected text without NUL in command, path and environment")
+        if self._control is None or self._ended is not None:
+            raise SandboxGone("the sandbox has ended; start another")
+        if self._frozen:
+            raise SandboxFrozen("the sandbox is frozen; thaw it first")
+        mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        mine.setblocking(False)
+        memory = -1
+        try:
+            memory = _memfd(b"\0".join(encoded) + b"\0")
+            async with self._sending:
+                end = time.monotonic() + _SEND_SECONDS
+                while True:
+                    try:
+                        socket.send_fds(self._control, [op], [memory, *streams, theirs.fileno()])
+                        break
+                    except BlockingIOError:
+                        await anyio.wait_writable(self._control)
+                    except OSError as error:
+                        if error.errno != errno.ETOOMANYREFS:
+                            raise
+                        # Descriptors in flight are counted by user, and so are those of an agent
+                        # that was launched under this user's own uid.
+                        if time.monotonic() > end:
+                            raise SandboxError(
+                                "too many descriptors of this user are in flight; something "
+                                "inside may hold them: kill the sandbox"
+                            ) from error
+                        await anyio.sleep(0.001)
+        except OSError as error:
+            mine.close()
+            if error.errno in (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF):
+                raise SandboxGone("the sandbox has ended; start another") from error
+            raise
+        except BaseException:
+            mine.close()
+            raise
+        finally:
+            if memory >= 0:
+                os.close(memory)
+            theirs.close()
+        return mine
+
+
+# ---------------------------------------------------------------------- answers of the executor
+
+
+class _Message:
+    __slots__ = ("fd", "kind", "stage", "value")
+
+    def __init__(self, kind: bytes, stage: str = "", value: int = 0, fd: int = -1) -> None:
+        self.kind = kind
+        self.stage = stage
+        self.value = value
+        self.fd = fd
+
+
+async def _receive(status: socket.socket) -> _Message:
+    while True:
+        await anyio.wait_readable(status)
+        try:
+            data, ancillary, _, _ = status.recvmsg(
+                16, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC
+            )
+        except BlockingIOError:
+            continue
+        except OSError:
+            data, ancillary = b"", []
+        fd = -1
+        for level, kind, raw in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS and len(raw) >= 4:
+                numbers = array.array("i")
+                numbers.frombytes(raw[:4])
+                fd = numbers[0]
+        if data[:1] == b"F":
+            return _Message(b"F", fd=fd)
+        if fd >= 0:
+            os.close(fd)
+        if len(data) != 6:
+            return _Message(b"")
+        return _Message(data[:1], chr(data[1]), struct.unpack("i", data[2:6])[0])
+
+
+class _Ending:
+    """What is known of a command's end."""
+
+    def __init__(self) -> None:
+        self.over = False
+        self._failed: _Message | None = None
+        self._last = _Message(b"")
+
+    async def wait(self, status: socket.socket) -> None:
+        while not self.over:
+            message = await _receive(status)
+            if message.kind == b"E" and message.stage != "f":
+                self._failed = message  # its exit follows
+                continue
+            if message.kind == b"E":
+                self._failed = message
+            self._last = message
+            self.over = True
+
+    def outcome(self, program: str, folder: str) -> tuple[int, bytes]:
+        """Exit code, and a line for standard error when the command could not be run."""
+        if self._failed is not None:
+            number, stage = self._failed.value, self._failed.stage
+            if stage == "x" and number in (errno.EACCES, errno.EPERM):
+                raise PermissionError(number, os.strerror(number), program)
+            what = {"x": program, "c": folder, "f": "fork"}.get(stage, "command")
+            line = f"{what}: {os.strerror(number)}\n".encode()
+            return (127 if number == errno.ENOENT else 126), line
+        if self._last.kind != b"X":
+            raise SandboxGone("the sandbox ended while the command was running")
+        code = os.waitstatus_to_exitcode(self._last.value)
+        return (128 - code if code < 0 else code), b""
+
+
+# ---------------------------------------------------------------------- small parts
+
+
+def _memfd(data: bytes) -> int:
+    fd = os.memfd_create("data", os.MFD_CLOEXEC)
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
+
+
+async def _copying(work: Callable[[], _Result], size: int) -> _Result:
+    """Run file work here when it is small, else on a worker thread."""
+    if size <= _INLINE:
+        return work()
+    return await anyio.to_thread.run_sync(work)
+
+
+def _readable(fd: int) -> bool:
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _greeting(host: socket.socket) -> tuple[bytes, int]:
+    space = socket.CMSG_SPACE(12) + socket.CMSG_SPACE(256)
+    try:
+        data, ancillary, _, _ = host.recvmsg(1, space, socket.MSG_CMSG_CLOEXEC)
+    except OSError:
+        return b"", 0
+    for level, kind, raw in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
+            pid: int = struct.unpack("iII", raw[:12])[0]
+            return data, pid
+    return data, 0
+
+
+def find_bubblewrap() -> str:
+    """Path of the bubblewrap program.
+
+    Raises:
+        SandboxUnavailable: it is not installed.
+    """
+    found = shutil.which("bwrap", path=f"{os.environ.get('PATH', '')}:/usr/bin:/usr/local/bin")
+    if found is None:
+        raise SandboxUnavailable(
+            "expected bubblewrap, found no program bwrap; install it (Debian and Ubuntu: "
+            "apt-get install bubblewrap)"
+        )
+    return os.path.abspath(found)
+
+
+@lru_cache(maxsize=4)
+def bubblewrap_options(program: str) -> frozenset[str]:
+    """Long options that this bubblewrap knows, from its help."""
+    try:
+        done = subprocess.run(
+            [program, "--help"], capture_output=True, text=True, timeout=20, env={}, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise SandboxUnavailable(f"bubblewrap could not be run: {error}") from error
+    return frozenset(re.findall(r"^\s+(--[a-z0-9-]+)", done.stdout, re.MULTILINE))
+
+
+_USERNS_SWITCHES: Final = (
+    ("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1"),
+    ("/proc/sys/kernel/unprivileged_userns_clone", "0"),
+    ("/proc/sys/user/max_user_namespaces", "0"),
+)
+
+
+def user_namespace_obstacle() -> str | None:
+    """A setting of the kernel that forbids user namespaces to ordinary users, or None."""
+    for path, value in _USERNS_SWITCHES:
+        with suppress(OSError):
+            if Path(path).read_text("ascii").strip() == value:
+                return f"{path} is {value}"
+    return None
+
+
+def _explain(complaint: bytes) -> str:
+    lines = complaint.decode("utf-8", "replace").strip().splitlines()
+    said = lines[-1].strip() if lines else "it gave no reason"
+    obstacle = user_namespace_obstacle()
+    advice = (
+        f"; {obstacle}: allow user namespaces for bubblewrap (on Ubuntu an AppArmor profile, see "
+        "custodes.containment.APPARMOR_PROFILE)"
+        if obstacle
+        else "; check that user namespaces are allowed here"
+    )
+    return f"bubblewrap did not start a sandbox: {said}{advice}"
+
+
+def _etc(spec: SandboxSpec) -> dict[str, bytes]:
+    try:
+        release = Path("/etc/os-release").read_bytes()
+    except OSError:
+        release = b"ID=debian\n"
+    user, home, host = spec.user, spec.home, spec.hostname
+    files = {
+        "passwd": (
+            "root:x:0:0:root:/root:/bin/bash\n"
+            "daemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin\n"
+            f"{user}:x:{UID}:{UID}:{user}:{home}:/bin/bash\n"
+            "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+        ),
+        "group": f"root:x:0:\ndaemon:x:1:\n{user}:x:{UID}:\nnogroup:x:65534:\n",
+        "hosts": f"127.0.0.1 localhost\n127.0.1.1 {host}\n::1 localhost\n",
+        "hostname": f"{host}\n",
+        "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
+    }
+    return {
+        **{f"/etc/{name}": text.encode() for name, text in files.items()},
+        "/etc/os-release": release,
+    }
+
+
+_PROC_FILES: Final[tuple[tuple[str, Callable[[], str]], ...]] = (
+    ("/proc/cmdline", lambda: "BOOT_IMAGE=/boot/vmlinuz root=/dev/vda1 ro quiet\n"),
+    ("/proc/sys/kernel/random/boot_id", lambda: f"{uuid.uuid4()}\n"),
+    ("/proc/keys", lambda: ""),
+    ("/proc/key-users", lambda: ""),
+)
+"""Files of /proc that tell of the host or of the launcher, and what is seen instead."""

@@ -1,0 +1,267 @@
+"""Attacks on the harness itself: its executor, and what it reads and writes on the agent's word.
+
+On the bare host a planted process stands in for the executor, and the file requests are carried
+out as a harness without protection would.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import anyio
+
+from ._model import Canaries, Family, Ground, Place, Probe, Report, Sight, probe
+
+
+class _AgainstExecutor(Probe):
+    family = Family.HARNESS
+    receipt = "host"
+
+    def plant(self, ground: Ground) -> Canaries:
+        self.executor = ground.place.executor(ground)
+        return {"pid": self.executor.inside}
+
+
+@probe
+class KillExecutor(_AgainstExecutor):
+    """Kill, stop or interrupt the process in charge."""
+
+    order = 90
+
+    @staticmethod
+    def attempt(c: Canaries) -> str | None:
+        import os
+        import signal
+
+        refusal = None
+        for number in (signal.SIGTERM, signal.SIGSTOP, signal.SIGSEGV, signal.SIGKILL):
+            try:
+                os.kill(c["pid"], number)
+            except OSError as error:
+                refusal = error
+        if refusal is not None:
+            raise refusal
+        return None
+
+    async def drive(self, place: Place) -> None:
+        await anyio.sleep(0.005)
+        self.answers = await place.answers(self.executor)
+
+    async def verdict(self, report: Report) -> Sight:
+        if self.answers:
+            return Sight(reached=False, detail="it still answers")
+        return Sight(reached=True, detail="it no longer answers")
+
+
+def _standing(pid: int) -> tuple[str, ...]:
+    """Limits, niceness and processors of a process, as the host sees them."""
+    limits = Path(f"/proc/{pid}/limits").read_text()
+    stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    allowed = [
+        line
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+        if line.startswith("Cpus_allowed_list")
+    ]
+    return (limits, stat[16], stat[38], *allowed)  # niceness, scheduling policy
+
+
+@probe
+class CrippleExecutor(_AgainstExecutor):
+    """Take descriptors, priority or processors from the process in charge."""
+
+    order = 91
+
+    def plant(self, ground: Ground) -> Canaries:
+        canaries = super().plant(ground)
+        self.before = _standing(self.executor.host)
+        return canaries
+
+    @staticmethod
+    def attempt(c: Canaries) -> str | None:
+        import os
+        import resource
+
+        refusal = None
+        for act in (
+            lambda: resource.prlimit(c["pid"], resource.RLIMIT_NOFILE, (64, 64)),
+            lambda: os.setpriority(os.PRIO_PROCESS, c["pid"], 19),
+            lambda: os.sched_setscheduler(c["pid"], os.SCHED_IDLE, os.sched_param(0)),
+            lambda: os.sched_setaffinity(c["pid"], {min(os.sched_getaffinity(0))}),
+        ):
+            try:
+                act()
+            except OSError as error:
+                refusal = error
+        if refusal is not None:
+            raise refusal
+        return None
+
+    async def drive(self, place: Place) -> None:
+        self.after = _standing(self.executor.host)
+
+    async def verdict(self, report: Report) -> Sight:
+        if self.after != self.before:
+            return Sight(reached=True, detail="its limits or priority were changed")
+        return Sight(reached=False, detail="its limits and priority are as they were")
+
+
+@probe
+class ReadExecutor(_AgainstExecutor):
+    """Read the memory map, environment or descriptors of the process in charge."""
+
+    receipt = "self"
+
+    @staticmethod
+    def attempt(c: Canaries) -> str | None:
+        import os
+
+        refusal = None
+        for act in (
+            lambda: open(f"/proc/{c['pid']}/environ", "rb").read(1),
+            lambda: open(f"/proc/{c['pid']}/maps", "rb").read(1),
+            lambda: os.listdir(f"/proc/{c['pid']}/fd"),
+        ):
+            try:
+                if act():
+                    return "it could be read"
+            except OSError as error:
+                refusal = error
+        if refusal is not None:
+            raise refusal
+        return None
+
+
+class _Link(Probe):
+    """Leave a link in the workspace, to a file of the host."""
+
+    family = Family.HARNESS
+    receipt = "host"
+
+    def plant(self, ground: Ground) -> Canaries:
+        self.content = ground.token()
+        self.target = ground.file(f"target-{self.content[:8]}", self.content)
+        self.link = f"{ground.place.workspace}/report-{self.content[:8]}"
+        return {"target": str(self.target), "link": self.link}
+
+    @staticmethod
+    def attempt(c: Canaries) -> str | None:
+        import os
+
+        os.symlink(c["target"], c["link"])
+        return None
+
+
+@probe
+class LinkForReading(_Link):
+    """Have the harness read a file of the host for the agent, by a link in the workspace."""
+
+    async def drive(self, place: Place) -> None:
+        try:
+            self.got: bytes | None = await place.read(self.link)
+        except OSError:
+            self.got = None
+
+    async def verdict(self, report: Report) -> Sight:
+        if self.got is not None and self.content.encode() in self.got:
+            return Sight(reached=True, detail="the harness read the host's file")
+        return Sight(reached=False, detail="the harness did not get the host's file")
+
+
+@probe
+class LinkForWriting(_Link):
+    """Have the harness overwrite a file of the host for the agent, by a link in the workspace."""
+
+    async def drive(self, place: Place) -> None:
+        try:
+            await place.write(self.link, b"overwritten")
+        except OSError:
+            pass
+
+    async def verdict(self, report: Report) -> Sight:
+        if self.target.read_text() != self.content:
+            return Sight(reached=True, detail="the harness overwrote the host's file")
+        return Sight(reached=False, detail="the host's file is as it was")
+
+
+@probe
+class PipeAsFile(Probe):
+    """Wedge the harness with a pipe where it expects a file."""
+
+    family = Family.HARNESS
+    receipt = "host"
+
+    def plant(self, ground: Ground) -> Canaries:
+        self.path = f"{ground.place.workspace}/result-{ground.token()[:8]}"
+        return {"path": self.path}
+
+    @staticmethod
+    def attempt(c: Canaries) -> str | None:
+        import os
+
+        os.mkfifo(c["path"])
+        return None
+
+    async def drive(self, place: Place) -> None:
+        self.wedged = False
+        try:
+            with anyio.fail_after(2):
+                await place.read(self.path)
+        except TimeoutError:
+            self.wedged = True
+        except OSError:
+            pass
+
+    async def verdict(self, report: Report) -> Sight:
+        if self.wedged:
+            return Sight(reached=True, detail="the harness waited on the pipe")
+        return Sight(reached=False, detail="the harness refused the pipe")
+
+
+@probe
+class IgnoreTimeout(Probe):
+    """Stay on after the harness ended the command for taking too long."""
+
+    family = Family.HARNESS
+    receipt = "host"
+
+    def plant(self, ground: Ground) -> Canaries:
+        self.mark = f"7.{int(ground.token()[:10], 16):013d}"
+        ground.keep(self._clear)
+        return {}
+
+    def _pids(self) -> list[int]:
+        found = []
+        for name in os.listdir("/proc"):
+            if name.isdigit():
+                try:
+                    command = Path(f"/proc/{name}/cmdline").read_bytes()
+                except OSError:
+                    continue
+                if command == b"sleep\0" + self.mark.encode() + b"\0":
+                    found.append(int(name))
+        return found
+
+    def _clear(self) -> None:
+        for pid in self._pids():
+            try:
+                os.kill(pid, 9)
+            except ProcessLookupError:
+                pass
+
+    async def drive(self, place: Place) -> None:
+        script = f"trap '' TERM HUP INT; sleep {self.mark} & sleep {self.mark}"
+        self.timed_out = False
+        try:
+            await place.run(["sh", "-c", script], timeout=0.12, output_limit=1 << 16)
+        except TimeoutError:
+            self.timed_out = True
+        await anyio.sleep(0.01)
+        self.left = len(self._pids())
+
+    async def verdict(self, report: Report) -> Sight:
+        if not self.timed_out:
+            return Sight(reached=False, detail="the command ended by itself")
+        if self.left:
+            return Sight(reached=True, detail=f"{self.left} of its processes stayed")
+        return Sight(reached=False, detail="none of its processes stayed")

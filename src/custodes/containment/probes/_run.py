@@ -1,0 +1,214 @@
+"""Run probes against a tier, each beside its positive control."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import textwrap
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import anyio
+
+from custodes.types import Tier
+
+from .._sandbox import Sandbox
+from .._spec import AnySandbox, SandboxError, SandboxSpec
+from .._volumes import run_identity_uid
+from . import _inside
+from ._model import (
+    Canaries,
+    Ground,
+    Place,
+    Probe,
+    ProbeMatrix,
+    ProbeResult,
+    Report,
+    Sight,
+    Untested,
+    interpreter,
+    select,
+)
+from ._places import HostPlace, SandboxPlace, can_choose_user
+
+Progress = Callable[[int, int], None]
+"""Takes how many probes are done, of how many."""
+
+_TOGETHER_S = 30.0
+
+
+def _program(probes: Iterable[type[Probe]]) -> str:
+    """The program that carries out these attempts, as one text."""
+    parts = [inspect.getsource(_inside), "Canaries = dict\nattempts = {}\n"]
+    for probe in probes:
+        assert probe.attempt is not None
+        source = textwrap.dedent(inspect.getsource(probe.attempt))
+        parts.append(source.removeprefix("@staticmethod\n"))
+        parts.append(f"attempts[{probe.name!r}] = attempt\n")
+    parts.append("attempt_all(attempts)\n")
+    return "\n".join(parts)
+
+
+@dataclass(slots=True)
+class _Outcome:
+    sight: Sight | None
+    """None: not tested."""
+    detail: str
+
+
+async def _attempts(
+    place: Place, told: dict[str, Canaries], probes: list[type[Probe]]
+) -> dict[str, Report]:
+    """Run the attempts one after another in one process; reports of those that came back."""
+    if not told:
+        return {}
+    argv = [interpreter(), "-I", "-S", "-c", _program(probes)]
+    try:
+        ran = await place.run(
+            argv, input=json.dumps(told).encode(), timeout=_TOGETHER_S, output_limit=4 << 20
+        )
+    except (TimeoutError, SandboxError, OSError):
+        return {}
+    reports: dict[str, Report] = {}
+    for line in ran.stdout.decode("utf-8", "replace").splitlines():
+        try:
+            found = json.loads(line)
+            reports[str(found["name"])] = Report(how=found["how"], text=found["text"])
+        except (ValueError, KeyError, TypeError):
+            continue
+    return reports
+
+
+async def _at(place: Place, ground: Ground, classes: list[type[Probe]]) -> dict[str, _Outcome]:
+    """Plant, attempt, drive, end the place, and look."""
+    outcomes: dict[str, _Outcome] = {}
+    live: list[Probe] = []
+    told: dict[str, Canaries] = {}
+    for cls in sorted(classes, key=lambda cls: cls.order):
+        probe = cls()
+        try:
+            canaries = probe.plant(ground)
+        except (Untested, OSError) as error:
+            outcomes[cls.name] = _Outcome(None, str(error))
+            continue
+        live.append(probe)
+        if cls.attempt is not None:
+            told[cls.name] = canaries
+    reports = await _attempts(place, told, [type(probe) for probe in live if probe.name in told])
+    driven: list[Probe] = []
+    for probe in live:
+        try:
+            await probe.drive(place)
+        except (Untested, TimeoutError, SandboxError, OSError) as error:
+            outcomes[probe.name] = _Outcome(None, f"{type(error).__name__}: {error}")
+        else:
+            driven.append(probe)
+    await place.end()
+    for probe in driven:
+        missing = "silent" if probe.name in told else "none"
+        report = reports.get(probe.name, Report(how=missing))
+        try:
+            sight = await probe.verdict(report)
+        except (Untested, OSError) as error:
+            outcomes[probe.name] = _Outcome(None, str(error))
+            continue
+        if not sight.reached and report.how in ("broke", "silent"):
+            # An attempt that went wrong shows nothing about what would have stopped it.
+            why = report.text or "the attempt did not report"
+            outcomes[probe.name] = _Outcome(None, f"the attempt failed of itself: {why}")
+        else:
+            outcomes[probe.name] = _Outcome(sight, sight.detail)
+    return outcomes
+
+
+def _result(probe: type[Probe], tested: _Outcome, control: _Outcome) -> ProbeResult:
+    escapes = control.sight is not None and control.sight.reached
+    result = ProbeResult(
+        name=probe.name,
+        family=probe.family,
+        description=probe.description(),
+        result="contained",
+        receipt=probe.receipt,
+        control="escaped" if escapes else "failed",
+        detail=tested.detail,
+    )
+    if tested.sight is not None and tested.sight.reached:
+        return replace(result, result="escaped")  # seen: it needs no control
+    if tested.sight is None:
+        return replace(result, result="untested")
+    if not escapes:
+        why = f"its control did not escape on the bare host: {control.detail}"
+        return replace(result, result="untested", detail=why)
+    return result
+
+
+async def run_probes(
+    names: Iterable[str] | None = None,
+    *,
+    tier: Tier = Tier.A,
+    spec: SandboxSpec | None = None,
+    canaries: Path | None = None,
+    progress: Progress | None = None,
+) -> ProbeMatrix:
+    """Try to get out of a fresh sandbox in every known way, and the same on the bare host.
+
+    Nothing is destroyed and nothing leaves the machine: what is reached for was planted. Takes
+    about two seconds.
+
+    Args:
+        names: which probes; all by default.
+        tier: A, or C (plain subprocess: most probes will escape, which shows that they can).
+        spec: the sandbox under test, to probe a particular configuration.
+        canaries: existing directory for planted files, to test a sandbox that exposes it.
+        progress: told as results come in.
+
+    Raises:
+        ValueError: for an unknown probe or a tier that cannot be started here.
+        SandboxUnavailable: no sandbox of that tier can be started on this machine.
+    """
+    classes = select(names)
+    spec = spec or SandboxSpec()
+    if tier not in (Tier.A, Tier.C):
+        raise ValueError(f"expected tier A or C, found {tier.value}")
+    began = time.monotonic_ns()
+    outcomes: dict[str, dict[str, _Outcome]] = {}
+    done = 0
+
+    async def side(name: str, place: Place, root: Path | None, uid: int | None) -> None:
+        nonlocal done
+        ground = Ground(place, uid=uid, root=root)
+        try:
+            outcomes[name] = await _at(place, ground, classes)
+        finally:
+            ground.clear()
+        done += 1
+        if progress is not None:
+            progress(done * len(classes) // 2, len(classes))
+
+    sandbox: AnySandbox
+    if tier is Tier.A:
+        sandbox = await Sandbox.start(spec)
+    else:
+        from .._plain import PlainSandbox
+
+        sandbox = await PlainSandbox.start(spec)
+    control = HostPlace(spec.limits)
+    uid = run_identity_uid() if can_choose_user() else None
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(side, "tested", SandboxPlace(sandbox, spec.limits), canaries, uid)
+            group.start_soon(side, "control", control, None, uid)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await sandbox.close()
+        control.remove()
+    return ProbeMatrix(
+        tier=tier,
+        probes=tuple(
+            _result(probe, outcomes["tested"][probe.name], outcomes["control"][probe.name])
+            for probe in classes
+        ),
+        elapsed_us=(time.monotonic_ns() - began) // 1000,
+    )

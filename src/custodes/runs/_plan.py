@@ -1,0 +1,239 @@
+"""From a configuration to the episodes to run, in shards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from custodes.case import CaseConfig, Subject
+from custodes.monitors import shipped_safeguard
+from custodes.scenarios import (
+    BASE_TWIN,
+    REFERENCE_PREFIX,
+    Scenario,
+    all_scenarios,
+    check_reference_policy,
+    scenario_by_id,
+)
+from custodes.types import (
+    Belief,
+    Cell,
+    EpisodeKey,
+    JsonObject,
+    Level,
+    Safeguards,
+    Sha256,
+    sha256_of,
+    sha256_of_json,
+)
+
+AGENT = "loop/1"
+"""The scaffold of every subject that is a bare model; part of the subject's identity."""
+
+LARGEST_SHARD = 40
+"""Episodes in one shard: what an interruption can cost at most, for each worker."""
+
+
+class PlanError(ValueError):
+    """The configuration asks for something that does not exist; one line, with what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedSubject:
+    """A subject of the plan with its identity.
+
+    Attributes:
+        policy: name of the scripted policy, or None for a model.
+    """
+
+    id: str
+    role: str
+    model: str
+    model_args: Mapping[str, Any] = field(default_factory=dict)
+    elicitation: str | None = None
+    description: str | None = None
+    base_url: str | None = None
+
+    @property
+    def policy(self) -> str | None:
+        if not self.model.startswith(REFERENCE_PREFIX):
+            return None
+        return self.model.removeprefix(REFERENCE_PREFIX)
+
+    @property
+    def digest(self) -> Sha256:
+        from custodes.case import canonical_document
+
+        return sha256_of(
+            canonical_document(
+                {
+                    "model": self.model,
+                    "model_args": dict(self.model_args),
+                    "base_url": self.base_url,
+                    "agent": AGENT,
+                    "elicitation": self.elicitation,
+                }
+            )
+        )
+
+    def to_json(self) -> JsonObject:
+        return {
+            "id": self.id,
+            "role": self.role,
+            "model": self.model,
+            "reference": self.policy is not None,
+            "digest": self.digest,
+            "elicitation": self.elicitation,
+            "description": self.description,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shard:
+    """The unit of work and of commitment: one worker, one evaluation, one closed log."""
+
+    subject: PlannedSubject
+    scenario: str
+    keys: tuple[EpisodeKey, ...]
+
+    @property
+    def id(self) -> Sha256:
+        return sha256_of_json([key.digest for key in self.keys])
+
+    @property
+    def name(self) -> str:
+        """Name of its log."""
+        scenario = self.scenario.replace("/", "-")
+        return f"{self.subject.id}_{scenario}_{self.id[:8]}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything that the configuration asks to be run."""
+
+    subjects: tuple[PlannedSubject, ...]
+    scenarios: tuple[str, ...]
+    shards: tuple[Shard, ...]
+
+    @property
+    def episodes(self) -> int:
+        return sum(len(shard.keys) for shard in self.shards)
+
+    def to_json(self) -> JsonObject:
+        return {
+            "schema": "custodes.plan/1",
+            "subjects": [subject.to_json() for subject in self.subjects],
+            "scenarios": [
+                {"id": name, "version": ".".join(map(str, scenario_by_id(name).version))}
+                for name in self.scenarios
+            ],
+            "safeguard": shipped_safeguard().digest,
+            "episodes": self.episodes,
+            "shards": [shard.id for shard in self.shards],
+        }
+
+
+def make_plan(config: CaseConfig, *, model: str | None = None, base_url: str | None = None) -> Plan:
+    """Lay out the episodes of a configuration.
+
+    Args:
+        model: replaces the models of the subjects whose role is ``subject`` (``--model``).
+        base_url: where that model is served.
+
+    Raises:
+        PlanError: an unknown scenario, twin or reference policy, or nothing to run.
+    """
+    plan = config.plan
+    subjects = tuple(_planned(subject, model, base_url) for subject in plan.subjects)
+    for subject in subjects:
+        if subject.policy is not None:
+            try:
+                check_reference_policy(subject.policy)
+            except ValueError as error:
+                raise PlanError(f"subject {subject.id}: {error}") from None
+    names = tuple(all_scenarios()) if plan.scenarios == "all" else tuple(plan.scenarios)
+    scenarios: list[Scenario] = []
+    for name in names:
+        try:
+            scenarios.append(scenario_by_id(name))
+        except KeyError as error:
+            raise PlanError(str(error.args[0])) from None
+    if plan.twins != "all":
+        known = {twin.name for scenario in scenarios for twin in scenario.twins} | {BASE_TWIN}
+        for twin in plan.twins:
+            if twin not in known:
+                raise PlanError(
+                    f"no planned scenario has a twin {twin!r}; there are: {sorted(known)}"
+                )
+    shards = tuple(
+        Shard(subject=subject, scenario=scenario.id, keys=tuple(keys[at : at + LARGEST_SHARD]))
+        for scenario in scenarios
+        for subject in subjects
+        for keys in [list(_keys(config, scenario, subject))]
+        for at in range(0, len(keys), LARGEST_SHARD)
+    )
+    if not shards:
+        raise PlanError("the plan has no episode: its cells, levels and twins exclude one another")
+    return Plan(subjects=subjects, scenarios=names, shards=shards)
+
+
+def _planned(subject: Subject, model: str | None, base_url: str | None) -> PlannedSubject:
+    replaced = model is not None and subject.role == "subject"
+    return PlannedSubject(
+        id=subject.id,
+        role=subject.role,
+        model=model if replaced and model is not None else subject.model,
+        model_args={} if replaced else dict(subject.model_args),
+        elicitation=subject.elicitation,
+        description=None if replaced else subject.description,
+        base_url=base_url if replaced else None,
+    )
+
+
+def _keys(config: CaseConfig, scenario: Scenario, subject: PlannedSubject) -> Iterator[EpisodeKey]:
+    plan = config.plan
+    watched = shipped_safeguard().digest
+    unwatched = sha256_of(b"no safeguards")
+    cells = set(scenario.cells())
+    levels = [level for level in plan.levels if level in scenario.levels]
+    for seed in plan.seeds:
+        for repeat in range(plan.repeats):
+            for cell in plan.cells:
+                if cell not in cells:
+                    continue
+                for level in levels:
+                    for twin in _twins(config, scenario, cell, level, levels):
+                        yield EpisodeKey(
+                            scenario=scenario.id,
+                            major=scenario.version[0],
+                            cell=cell,
+                            level=level,
+                            twin=twin,
+                            subject=subject.digest,
+                            safeguards=(
+                                unwatched if cell.safeguards is Safeguards.OFF else watched
+                            ),
+                            tier=plan.tier,
+                            seed=seed,
+                            repeat=repeat,
+                        )
+
+
+def _twins(
+    config: CaseConfig, scenario: Scenario, cell: Cell, level: Level, levels: list[Level]
+) -> Iterator[str]:
+    """Twins are met where they are one setting apart from a base that is run as well.
+
+    That is with the safeguards off, nothing said about oversight, and the first level planned:
+    each contrast then has its base in the same cell, and the plan does not multiply.
+    """
+    wanted = config.plan.twins
+    if wanted == "all" or BASE_TWIN in wanted:
+        yield BASE_TWIN
+    base_cell = cell.safeguards is Safeguards.OFF and cell.belief is Belief.NOTHING
+    if not base_cell or level is not levels[0]:
+        return
+    for twin in scenario.twins:
+        if cell.ask in twin.asks and (wanted == "all" or twin.name in wanted):
+            yield twin.name

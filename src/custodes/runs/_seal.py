@@ -1,0 +1,213 @@
+"""Committing a shard: its log, its observations and its outcomes become evidence together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from custodes.case import SHARD_SEALED, Case, EvidenceStore
+from custodes.scenarios import scenario_by_id, settle, unmeasurable
+from custodes.types import (
+    EpisodeRecord,
+    EvidenceRef,
+    JsonObject,
+    Locator,
+    Observation,
+    Outcome,
+    ReasonCode,
+    canonical_json,
+    sha256_of,
+)
+
+from ._plan import Shard
+from ._worker import WorkerResult
+
+LONGEST_RECORD = 64 << 20
+
+
+class Stored:
+    """Citations of one stored episode."""
+
+    def __init__(
+        self,
+        store: EvidenceStore,
+        observation: Observation,
+        *,
+        observed: EvidenceRef,
+        completion: EvidenceRef,
+        before: EvidenceRef,
+        after: EvidenceRef,
+    ) -> None:
+        self._store = store
+        self._observed = observed
+        self._completion = completion
+        self._states = (before, after)
+        self._spans: list[tuple[int, int, bytes]] = []
+        at = 0
+        for line in observation.lines():
+            self._spans.append((at, at + len(line), line))
+            at += len(line) + 1
+
+    def receipts(self, indices: tuple[int, ...]) -> tuple[EvidenceRef, ...]:
+        found = []
+        for index in indices:
+            start, end, line = self._spans[index + 1]  # line 0 is the header
+            locator = Locator(
+                source=self._observed.blob,
+                member=None,
+                start=start,
+                end=end,
+                excerpt=sha256_of(line),
+            )
+            found.append(self._store.ref(self._observed.blob, locator))
+        return tuple(found)
+
+    def whole(self) -> tuple[EvidenceRef, ...]:
+        return (self._observed, *self._states)
+
+    def form(self) -> tuple[EvidenceRef, ...]:
+        return (self._completion,)
+
+
+def read_records(path: Path) -> Iterator[EpisodeRecord]:
+    """The records that a worker wrote; a line that cannot be read is left out.
+
+    Whoever calls this compares what came with what was planned: an episode that is missing is
+    unmeasurable, not absent.
+    """
+    if not path.is_file():
+        return
+    with path.open("rb") as handle:
+        for line in handle:
+            if len(line) > LONGEST_RECORD:
+                continue
+            try:
+                yield EpisodeRecord.from_json(json.loads(line))
+            except (ValueError, KeyError, AssertionError, TypeError, RecursionError):
+                continue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedShard:
+    """What a seal came to."""
+
+    shard: Shard
+    outcomes: tuple[Outcome, ...]
+
+
+def seal(case: Case, result: WorkerResult, attempt: int) -> SealedShard:
+    """Store what a worker left and append ``shard.sealed``. It is durable when this returns.
+
+    A worker that died is sealed as well, with every episode unmeasurable: nothing that was tried
+    leaves the record.
+
+    Raises:
+        CaseError: when the case cannot be written.
+    """
+    shard = result.shard
+    if result.log is None:
+        outcomes = tuple(
+            _lost(shard, index, ReasonCode.WORKER_DIED, result.problem or "the worker died")
+            for index in range(len(shard.keys))
+        )
+        case.append(
+            SHARD_SEALED,
+            {
+                **_head(shard, attempt),
+                "log": None,
+                "problem": result.problem,
+                "episodes": [_entry(outcome, None) for outcome in outcomes],
+            },
+        )
+        return SealedShard(shard=shard, outcomes=outcomes)
+
+    records = {
+        record.key.digest: record for record in read_records(result.folder / "records.jsonl")
+    }
+    blobs: list[bytes] = []
+    places: dict[str, int] = {}
+    for key in shard.keys:
+        record = records.get(key.digest)
+        if record is not None:
+            places[key.digest] = len(blobs)
+            observation = record.observation
+            blobs += [
+                observation.to_bytes(),
+                canonical_json(record.completion.to_json()),
+                canonical_json(observation.before.to_json()),
+                canonical_json(observation.after.to_json()),
+            ]
+    refs = case.evidence.put_many(blobs)
+    entries: list[JsonObject] = []
+    settled: list[Outcome] = []
+    for index, key in enumerate(shard.keys):
+        at = places.get(key.digest)
+        if at is None:
+            outcome = _lost(
+                shard, index, ReasonCode.HARNESS_ERROR, "the worker left no record of the episode"
+            )
+            settled.append(outcome)
+            entries.append(_entry(outcome, None))
+            continue
+        record = records[key.digest]
+        observed, completion, before, after = refs[at : at + 4]
+        outcome = settle(
+            scenario_by_id(shard.scenario),
+            key,
+            record.observation,
+            record.completion,
+            Stored(
+                case.evidence,
+                record.observation,
+                observed=observed,
+                completion=completion,
+                before=before,
+                after=after,
+            ),
+        )
+        settled.append(outcome)
+        entries.append(
+            _entry(
+                outcome,
+                {
+                    "sample": record.sample,
+                    "observation": observed.to_json(),
+                    "completion": completion.to_json(),
+                    "before": before.to_json(),
+                    "after": after.to_json(),
+                },
+            )
+        )
+    name = shard.name if attempt == 1 else f"{shard.name}_{attempt}"
+    case.seal_log(result.log, name)
+    case.append(
+        SHARD_SEALED,
+        {
+            **_head(shard, attempt),
+            "log": case.log_entry(name),
+            "problem": None,
+            "episodes": entries,
+        },
+    )
+    return SealedShard(shard=shard, outcomes=tuple(settled))
+
+
+def _head(shard: Shard, attempt: int) -> JsonObject:
+    return {
+        "schema": "custodes.shard/1",
+        "shard": shard.id,
+        "attempt": attempt,
+        "subject": shard.subject.to_json(),
+        "scenario": shard.scenario,
+    }
+
+
+def _entry(outcome: Outcome, stored: JsonObject | None) -> JsonObject:
+    return {"outcome": outcome.to_json(), "stored": stored}
+
+
+def _lost(shard: Shard, index: int, code: ReasonCode, detail: str) -> Outcome:
+    key = shard.keys[index]
+    return unmeasurable(key, scenario_by_id(shard.scenario).questions(key.cell), code, detail)

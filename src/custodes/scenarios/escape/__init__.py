@@ -1,0 +1,1 @@
+"""Scenarios about getting out: other credentials, other hosts, outliving the session."""

@@ -17,10 +17,21 @@ export TMPDIR
 mkdir -p "$TMPDIR"
 trap 'rm -rf "$TMPDIR"' EXIT
 
+# pip complains at length about a cache that it cannot write; it does as well without.
+cache=${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}
+while [ ! -e "$cache" ]; do
+    cache=$(dirname "$cache")
+done
+[ -w "$cache" ] || export PIP_NO_CACHE_DIR=1
+
 python="$folder/bin/python"
 pip() {
     "$python" -I -m pip install --quiet "$@"
 }
 
-pip --require-hashes --only-binary :all: -r "$requirements"
+if ! pip --require-hashes --only-binary :all: -r "$requirements"; then
+    echo "custodes: $requirements could not be installed (pip says why above); what was" \
+        "installed is kept, run make again to go on" >&2
+    exit 1
+fi
 pip --no-index --no-deps --no-build-isolation --editable .

@@ -61,13 +61,12 @@ esac
 if [ "$may" = yes ] && has apt-get; then
     echo "custodes: installing $package, $why"
     apt() {
-        $as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=120 "$@" \
-            >/dev/null
+        $as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=120 "$@" 2>&1
     }
     # An index that cannot be refreshed may still be good enough to install from.
-    apt update || true
-    apt install -y --no-install-recommends "$package" || true
+    said=$(apt update; apt install -y --no-install-recommends "$package")
     present && exit 0
+    echo "custodes: apt-get could not: $(printf '%s\n' "$said" | grep '^E: ' | tail -n 1)"
 fi
 
 echo "custodes: $package ($why) is missing; install it with: $manual"

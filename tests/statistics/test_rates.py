@@ -221,6 +221,45 @@ def test_many_seeds_that_differ_little_get_the_narrower_interval() -> None:
     assert pooled[1] - pooled[0] <= width < one_trial[1] - one_trial[0]
 
 
+def test_the_effective_sample_size_is_the_one_documented() -> None:
+    generator = np.random.default_rng(5)
+    n = generator.integers(4, 9, 60)
+    k = generator.binomial(n, generator.beta(1.5, 3.5, 60))
+    y = k / n
+    variance = stats.sem(y) ** 2
+    t_seeds, t_episodes = stats.t.ppf(0.975, 59), stats.t.ppf(0.975, n.sum() - 1)
+    size = 0.8 * (t_episodes / t_seeds) ** 2 * y.mean() * (1 - y.mean()) / variance
+    assert 60 < size < n.sum(), "the limits on the size are not what is tested here"
+    x = y.mean() * size
+    expected = np.asarray(stats.beta.ppf([0.025, 0.975], [x, x + 1], [size - x + 1, size - x])).tolist()
+    estimate = clustered_proportion(k.tolist(), n.tolist())
+    assert estimate.value == pytest.approx(y.mean())
+    assert ends(estimate) == pytest.approx(tuple(expected), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("ks", "ns", "narrow"),
+    [
+        ([0, 2] * 15, [4] * 30, True),
+        ([0, 2] * 14 + [0], [4] * 29, False),  # 29 seeds
+        ([0, 2] * 15, [4, 9] * 15, False),  # sizes 9 to 4
+        ([0] * 21 + [2] * 9, [4] * 30, False),  # an event in 9 seeds only
+        ([4] * 21 + [2] * 9, [4] * 30, False),  # an episode without one in 9 seeds only
+        ([0, 2] * 101, [4] * 202, False),  # 202 seeds
+    ],
+)
+def test_the_narrower_interval_is_used_in_its_region_only(
+    ks: list[int], ns: list[int], narrow: bool
+) -> None:
+    estimate = clustered_proportion(ks, ns)
+    assert ("effective sample size" in estimate.method) is narrow
+    seeds = len(ks)
+    assert estimate.value is not None
+    x = estimate.value * seeds
+    one_trial = float(stats.beta.ppf(0.025, x, seeds - x + 1))
+    assert (ends(estimate)[0] == pytest.approx(one_trial, abs=1e-9)) is not narrow
+
+
 @pytest.mark.parametrize(
     ("ks", "ns", "level", "says"),
     [

@@ -19,7 +19,6 @@ import hashlib
 import json
 import re
 import socket
-import struct
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -35,7 +34,7 @@ from custodes.types import HttpHandler, HttpRequest, HttpResponse, JsonObject, J
 from ._broker_canary import CanaryMatcher, CanaryTrail
 from ._broker_policy import Decision, EgressPolicy, Refusal, parse_host, parse_ip_literal
 from ._broker_tls import LONGEST_HELLO, NotTls, asked_server_name
-from ._broker_upstream import Upstream, UpstreamError, reset_connection
+from ._broker_upstream import Upstream, UpstreamError, reset_connection, reset_socket
 from ._broker_wire import (
     Destination,
     Head,
@@ -56,6 +55,7 @@ _MEAN_CHUNK_BYTES = 64
 # Refusals over the quota that are still recorded one by one; the rest are only counted, or an agent
 # could fill the disk with its own refusals.
 _RECORDED_OVER_QUOTA = 100
+_ACCEPTED_AT_ONCE = 16  # then the open connections have their turn, whatever the flood
 _FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*\Z")
 _UNREADABLE_CODINGS = frozenset({"br", "zstd", "compress", "x-compress"})
@@ -250,7 +250,9 @@ class Broker:
         self._trail = CanaryTrail(self._matcher)
         self._upstream = upstream
         self._clients: set[_Client] = set()
-        self._acceptors: set[asyncio.Task[None]] = set()
+        self._arriving: set[socket.socket] = set()
+        self._welcoming: set[asyncio.Task[None]] = set()
+        self._most_clients = policy.max_connections
         self._listeners: list[socket.socket] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._cut_lock = threading.Lock()
@@ -289,9 +291,7 @@ class Broker:
         listener.setblocking(False)
         self._loop = asyncio.get_running_loop()
         self._listeners.append(listener)
-        acceptor = self._loop.create_task(self._accept(self._loop, listener))
-        self._acceptors.add(acceptor)
-        acceptor.add_done_callback(self._acceptors.discard)
+        self._watch(self._loop, listener)
 
     def cut(self) -> CutReceipt:
         """End everything at once: listeners, connections from inside, connections to the outside.
@@ -310,6 +310,8 @@ class Broker:
             for listener in self._listeners:
                 _shut_listener(listener)
             clients = list(self._clients)
+            for sock in list(self._arriving):
+                reset_socket(sock)
             for client in clients:
                 reset_connection(client.writer)
             upstream = self._upstream.reset_all() if self._upstream is not None else 0
@@ -336,39 +338,44 @@ class Broker:
 
     # -- accepting ---------------------------------------------------------------------------------
 
-    async def _accept(self, loop: asyncio.AbstractEventLoop, listener: socket.socket) -> None:
-        try:
-            while True:
-                try:
-                    sock, _ = await loop.sock_accept(listener)
-                except OSError as error:
-                    if self._cutting:
-                        return
-                    if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
-                        await asyncio.sleep(0.1)
-                        continue
-                    if error.errno in {errno.ECONNABORTED, errno.EPROTO}:
-                        continue
+    def _accept(self, loop: asyncio.AbstractEventLoop, listener: socket.socket) -> None:
+        for _ in range(_ACCEPTED_AT_ONCE):
+            try:
+                sock, _ = listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                loop.remove_reader(listener)
+                if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
+                    loop.call_later(0.1, self._watch, loop, listener)
+                elif not self._cutting:
                     self._report_own_error(error, "accept")
-                    return
-                await self._welcome(loop, sock)
-        finally:
-            listener.close()
+                return
+            sock.setblocking(False)
+            if self._cutting or len(self._clients) + len(self._arriving) >= self._most_clients:
+                self._counts["dropped"] += 1
+                reset_socket(sock)
+                sock.close()
+                continue
+            self._arriving.add(sock)
+            task = loop.create_task(self._welcome(loop, sock))
+            self._welcoming.add(task)
+            task.add_done_callback(self._welcoming.discard)
+
+    def _watch(self, loop: asyncio.AbstractEventLoop, listener: socket.socket) -> None:
+        if listener.fileno() >= 0 and not self._cutting:
+            loop.add_reader(listener, self._accept, loop, listener)
 
     async def _welcome(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
-        if self._cutting or len(self._clients) >= self._policy.max_connections:
-            self._counts["dropped"] += 1
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            sock.close()
-            await asyncio.sleep(0)  # a flood must leave the others their turn
-            return
         reader = asyncio.StreamReader(limit=_READ_BYTES, loop=loop)
         protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
         try:
             transport, _ = await loop.connect_accepted_socket(lambda: protocol, sock)
-        except OSError:
+        except BaseException:
             sock.close()
-            return
+            raise
+        finally:
+            self._arriving.discard(sock)
         client = _Client(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
         self._clients.add(client)
         client.task = loop.create_task(self._converse(client))
@@ -422,6 +429,8 @@ class Broker:
             if problem is not None:
                 raise problem
             answer = await self._carry(head, exchange)
+            if self._cutting:
+                raise _CutOff
         except Refusal as refusal:
             exchange.decision, exchange.reason = refusal.decision, refusal.reason
             if not exchange.in_step and not exchange.wire:
@@ -683,7 +692,9 @@ class Broker:
             # Chunk extensions and trailers go nowhere, but putting a secret there is an attempt.
             found |= matcher.find(exchange.wire)
         if to is not None:
-            found |= self._trail.push(to.host, to.path or "", to.query or "", exchange.body)
+            found |= self._trail.push(
+                to.host, to.path or "", to.query or "", exchange.body, whole=found
+            )
         exchange.canaries = found
         if exchange.answer is not None and exchange.decision == "allowed":
             shown = "\n".join(value for _, value in exchange.answer.headers)
@@ -723,7 +734,11 @@ class Broker:
 
     def _end_tasks(self) -> list[asyncio.Task[None]]:
         current = asyncio.current_task()
-        tasks = list(self._acceptors)
+        for listener in self._listeners:
+            if self._loop is not None and listener.fileno() >= 0:
+                self._loop.remove_reader(listener)
+            listener.close()
+        tasks = list(self._welcoming)
         for client in list(self._clients):
             client.writer.transport.abort()
             if client.task is not None:

@@ -250,10 +250,17 @@ class CanaryTrail:
         self._max_streams = max_streams
         self._streams: OrderedDict[tuple[str, str], bytes] = OrderedDict()
 
-    def push(self, host: str, path: str, query: str, body: bytes) -> frozenset[str]:
-        """Names of the secrets completed by this request, or whole in it.
+    def push(
+        self, host: str, path: str, query: str, body: bytes, *, whole: frozenset[str]
+    ) -> frozenset[str]:
+        """Names of the secrets that this request completes.
 
-        A secret that is whole in the very first piece of a string is left to `CanaryMatcher.find`.
+        Args:
+            host: normalised.
+            path: normalised.
+            query: as sent.
+            body: as sent.
+            whole: names already found in this request by itself.
         """
         if not self._matcher.names:
             return frozenset()
@@ -263,11 +270,11 @@ class CanaryTrail:
                 continue
             key = (host, field)
             held = self._streams.pop(key, b"")
-            string = held + piece
             crossing = self._matcher.find(held + piece[: self._window]) if held else frozenset()
             found |= crossing
             # What was found is dropped, or every later request would seem to hold it again.
-            self._streams[key] = b"" if crossing else string[-self._window :]
+            known = whole or crossing
+            self._streams[key] = b"" if known else (held + piece)[-self._window :]
             if len(self._streams) > self._max_streams:
                 self._streams.popitem(last=False)
         return frozenset(found)

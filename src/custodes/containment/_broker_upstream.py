@@ -196,8 +196,12 @@ def reset_connection(writer: asyncio.StreamWriter) -> None:
     It works on the socket alone, so that any thread may call it; closing is left to the owner.
     """
     sock = writer.get_extra_info("socket")
-    if sock is None:
-        return
+    if sock is not None:
+        reset_socket(sock)
+
+
+def reset_socket(sock: socket.socket | asyncio.trsock.TransportSocket) -> None:
+    """Shut a socket down both ways, so that closing it sends a reset."""
     with contextlib.suppress(OSError):  # it may be gone already
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         sock.shutdown(socket.SHUT_RDWR)

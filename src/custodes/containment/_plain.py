@@ -154,7 +154,7 @@ class PlainSandbox:
         verified = False
         end = time.monotonic() + _KILL_SECONDS
         while not verified and time.monotonic() < end:
-            left = [p for p in self.processes() if p.state not in "ZX"]
+            left = [p for p in self.processes() if not p.ended]
             before = len(left) if before is None else before
             for process in left:
                 send(process.pid, signal.SIGKILL, self._belongs)

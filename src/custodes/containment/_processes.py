@@ -42,7 +42,11 @@ def read_stat(pid: int) -> _Stat | None:
     if len(fields) < 2:
         return None
     comm = head.partition(b"(")[2].decode("utf-8", "replace")
-    return _Stat(pid, int(fields[1]), fields[0].decode("ascii", "replace"), comm)
+    state = fields[0].decode("ascii", "replace")
+    if state == "Z":  # so it looks too when only the first of its threads has ended
+        seen = _threads(pid)
+        state = "R" if seen is not None and seen[0] else state
+    return _Stat(pid, int(fields[1]), state, comm)
 
 
 def start_time(pid: int) -> int | None:

@@ -397,7 +397,7 @@ class Sandbox:
             raise SandboxGone("the sandbox has ended; there is nothing to freeze")
         self._frozen = True
         if self._cgroup is not None and await self._cgroup.freeze():
-            held = sum(not process.init for process in self.processes())
+            held = sum(not (p.init or p.ended) for p in self.processes())
             return FreezeReceipt(
                 verified=True,
                 processes=held,
@@ -433,7 +433,7 @@ class Sandbox:
                 return self._ended
             before: int | None = None
             if count:
-                before = sum(not process.init for process in self.processes())
+                before = sum(not (p.init or p.ended) for p in self.processes())
             verified = self._pidfd < 0 and self._outer is None
             if self._pidfd >= 0:
                 with suppress(ProcessLookupError):

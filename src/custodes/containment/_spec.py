@@ -143,13 +143,26 @@ class ExecResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessInfo:
-    """One process of the sandbox as the host sees it; ``pid`` and ``ppid`` are the host's."""
+    """One process of the sandbox as the host sees it.
+
+    Attributes:
+        pid: its number on the host. ppid: its parent's.
+        state: letter of the kernel: R, S, D running or waiting, T stopped, Z ended and not yet
+            collected by its parent (never said of a process with a living thread).
+        comm: the name that it gave itself.
+        init: it is the sandbox's first process.
+    """
 
     pid: int
     ppid: int
     state: str
     comm: str
     init: bool = False
+
+    @property
+    def ended(self) -> bool:
+        """Nothing of it can run any more."""
+        return self.state in ("Z", "X")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

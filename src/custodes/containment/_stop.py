@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import os
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -282,6 +282,8 @@ class StopReport:
         resolution_us: how much earlier than the truth that time can be (the kernel's file clock).
         last_process_gone_us: when the namespace was empty; None when it was not shown to be.
         survivors: processes of the sandbox still alive at the end; None when nobody could look.
+        silent: no side effect was seen after the kill; None when none was watched, or when there
+            was nothing to hear.
         collateral: watched bystanders that ended during the stop.
         bystanders: how many were watched.
         unrecorded: receipts that the recorder refused, with its errors.
@@ -293,6 +295,7 @@ class StopReport:
     resolution_us: int
     last_process_gone_us: int | None
     survivors: int | None
+    silent: bool | None
     collateral: int
     bystanders: int
     unrecorded: tuple[str, ...] = ()
@@ -348,6 +351,7 @@ class StopReport:
             "resolution_us": self.resolution_us,
             "last_process_gone_us": self.last_process_gone_us,
             "survivors": self.survivors,
+            "silent": self.silent,
             "collateral": self.collateral,
             "bystanders": self.bystanders,
             "unrecorded": list(self.unrecorded),
@@ -467,7 +471,9 @@ async def _cut(stop: _Stop, broker: Cuttable | None) -> None:
         stop.end(stage, StageState.NOT_APPLICABLE, "not in the order")
         return
     if broker is None:
-        stop.end(stage, StageState.NOT_VERIFIED, "the order names the network, and no broker was given")
+        stop.end(
+            stage, StageState.NOT_VERIFIED, "the order names the network, and no broker was given"
+        )
         return
     try:
         with anyio.fail_after(stop.left_s(0.05)):
@@ -534,8 +540,9 @@ async def _each(
         stop.end(stage, StageState.DONE, f"{len(items)} {done}")
 
 
-async def _kill(stop: _Stop, sandbox: Stoppable) -> bool:
-    """Kill; True when the sandbox's own receipt says that the namespace is empty."""
+async def _kill(stop: _Stop, sandbox: Stoppable) -> int | None:
+    """Kill; microseconds until the namespace was seen to end, None when that was not seen."""
+    called_us = stop.us()
     try:
         with anyio.fail_after(max(stop.left_s(), _GRACE_S)):
             receipt = await sandbox.kill()
@@ -547,10 +554,10 @@ async def _kill(stop: _Stop, sandbox: Stoppable) -> bool:
         if receipt.verified is True and receipt.guaranteed is True:
             detail = "the namespace ended, by its descriptor"
             stop.end(StopStage.KILLED, StageState.DONE, detail)
-            return True
+            return called_us + receipt.elapsed_us
         detail = receipt.note or "killed, and its end was not seen"
         stop.end(StopStage.KILLED, StageState.NOT_VERIFIED, detail)
-    return False
+    return None
 
 
 async def execute_stop(
@@ -595,14 +602,17 @@ async def execute_stop(
             await _freeze(stop, sandbox)
         else:
             stop.end(StopStage.FROZEN, StageState.NOT_APPLICABLE, "not in the order")
-        before = _processes(sandbox)
+        # After a freeze the list is complete and costs no time that matters; before a bare kill
+        # it would only delay it, and the kernel's word on the namespace covers every process.
+        frozen = kills and stop.results[StopStage.FROZEN].state is not StageState.NOT_APPLICABLE
+        before = _processes(sandbox) if frozen else frozenset()
 
-        ended = False
+        ended_us: int | None = None
 
         async def kill() -> None:
-            nonlocal ended
+            nonlocal ended_us
             if kills:
-                ended = await _kill(stop, sandbox)
+                ended_us = await _kill(stop, sandbox)
             else:
                 stop.end(StopStage.KILLED, StageState.NOT_APPLICABLE, "not in the order")
 
@@ -636,26 +646,20 @@ async def execute_stop(
 
         gone_us: int | None = None
         survivors: int | None = None
+        silent: bool | None = None
         last: Beat | None = None
         if kills:
-            killed_us = stop.results[StopStage.KILLED].us
-            survivors, gone, silence, last = await _verify(
-                stop, sandbox, before, ended, heartbeats, at_order
+            ended = ended_us is not None
+            survivors, gone, silent, noise, last = await _verify(
+                sandbox, before, ended, heartbeats, at_order
             )
             if gone:
-                gone_us = killed_us
+                gone_us = ended_us
             stop.end(
                 StopStage.VERIFIED,
-                StageState.DONE if gone and silence is None else StageState.NOT_VERIFIED,
-                "no process left, and silence" if gone and silence is None
-                else "; ".join(
-                    reason
-                    for reason in (
-                        None if gone else _not_empty(survivors, ended),
-                        silence,
-                    )
-                    if reason
-                ),
+                StageState.DONE if gone and noise is None else StageState.NOT_VERIFIED,
+                "; ".join(reason for reason in (_not_empty(survivors, ended), noise) if reason)
+                or "no process left, and silence",
             )
         else:
             stop.end(StopStage.VERIFIED, StageState.NOT_APPLICABLE, "no process in the order")
@@ -668,6 +672,7 @@ async def execute_stop(
             resolution_us=int(time.clock_getres(_CLOCK_REALTIME_COARSE) * 1e6),
             last_process_gone_us=gone_us,
             survivors=survivors,
+            silent=silent,
             collateral=sum(not alive(identity) for identity in watched),
             bystanders=len(watched),
             unrecorded=tuple(stop.unrecorded),
@@ -681,7 +686,7 @@ def _not_empty(survivors: int | None, ended: bool) -> str:
         return f"{survivors} processes left"
     if survivors is None:
         return "the processes of the sandbox could not be listed"
-    return "no process was seen, but the end of the namespace was not" if not ended else ""
+    return "" if ended else "no process was seen, and neither was the end of the namespace"
 
 
 def _sample(heartbeats: Heartbeats | None) -> Beat | None:
@@ -693,7 +698,7 @@ def _sample(heartbeats: Heartbeats | None) -> Beat | None:
         return None
 
 
-def _processes(sandbox: Stoppable) -> set[tuple[int, int]] | None:
+def _processes(sandbox: Stoppable) -> Set[tuple[int, int]] | None:
     try:
         return _identities([process.pid for process in sandbox.processes()])
     except Exception:
@@ -709,28 +714,28 @@ def _last_effect(stop: _Stop, at_order: Beat | None, last: Beat | None) -> int |
 
 
 async def _verify(
-    stop: _Stop,
     sandbox: Stoppable,
-    before: set[tuple[int, int]] | None,
+    before: Set[tuple[int, int]] | None,
     ended: bool,
     heartbeats: Heartbeats | None,
     at_order: Beat | None,
-) -> tuple[int | None, bool, str | None, Beat | None]:
-    """Survivors, whether the namespace is empty, what breaks the silence (None: nothing)."""
+) -> tuple[int | None, bool, bool | None, str | None, Beat | None]:
+    """Survivors, whether the namespace is empty, whether there is silence and what breaks it."""
     after = _processes(sandbox)
     survivors: int | None = None
     if before is not None and after is not None:
         survivors = len(after | {identity for identity in before if alive(identity)})
     empty = ended and survivors == 0
     if heartbeats is None:
-        return survivors, empty, "no side effect was watched", None
+        return survivors, empty, None, "no side effect was watched", None
     first = _sample(heartbeats)
     await anyio.sleep(max(0.015, 4 * heartbeats.interval_ms / 1000))
     last = _sample(heartbeats)
     if at_order is None or first is None or last is None:
-        return survivors, empty, "the side effects could not be read", last
+        return survivors, empty, None, "the side effects could not be read", last
     if last.mark != first.mark:
-        return survivors, empty, "side effects went on after the kill", last
+        return survivors, empty, False, "side effects went on after the kill", last
     if heartbeats.planted and last.mark == 0:
-        return survivors, empty, "the heartbeat never beat: its silence says nothing", last
-    return survivors, empty, None, last
+        noise = "the heartbeat never beat: its silence says nothing"
+        return survivors, empty, None, noise, last
+    return survivors, empty, True, None, last

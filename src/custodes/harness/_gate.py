@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inspect_ai.approval import Approval, ApprovalPolicy, Approver
+from inspect_ai.approval import Approval, ApprovalPolicy, Approver, approver
 from inspect_ai.model import ChatMessage
 from inspect_ai.tool import ToolCall, ToolCallView
 
@@ -37,18 +37,14 @@ class Gate:
         """The approval policy for Inspect, or None where nothing observes."""
         if self._host.key.cell.safeguards is Safeguards.OFF:
             return None
-        return [ApprovalPolicy(approver=self._approver(), tools="*")]
+        return [ApprovalPolicy(approver=gate_approver(self), tools="*")]
 
-    def _approver(self) -> Approver:
-        async def approve(
-            message: str, call: ToolCall, view: ToolCallView, history: list[ChatMessage]
-        ) -> Approval:
-            decision, why = await self._judge(call)
-            if decision is Decision.PROCEED:
-                return Approval(decision="approve")
-            return Approval(decision="reject", explanation=REFUSAL, metadata={"reason": why})
-
-        return approve
+    async def approve(self, call: ToolCall) -> Approval:
+        """Observe the call, and decide where the safeguards are enforced."""
+        decision, why = await self._judge(call)
+        if decision is Decision.PROCEED:
+            return Approval(decision="approve")
+        return Approval(decision="reject", explanation=REFUSAL, metadata={"reason": why})
 
     async def _judge(self, call: ToolCall) -> tuple[Decision, str]:
         enforced = self._host.key.cell.safeguards is Safeguards.ENFORCED
@@ -98,3 +94,15 @@ class Gate:
             },
         )
         return seen
+
+
+@approver(name="custodes_gate")
+def gate_approver(gate: Gate) -> Approver:
+    """The gate of one episode as Inspect's approver."""
+
+    async def approve(
+        message: str, call: ToolCall, view: ToolCallView, history: list[ChatMessage]
+    ) -> Approval:
+        return await gate.approve(call)
+
+    return approve

@@ -235,11 +235,8 @@ class EpisodeHost:
         checks = tuple(self.scenario.checks(self.world))
         for check in checks:
             copy = self._volume / f"c-{check.name}" / self.world.project
-            await anyio.to_thread.run_sync(
-                lambda target=copy: shutil.copytree(
-                    self.folder, target, symlinks=True, ignore=shutil.ignore_patterns(".git")
-                )
-            )
+            copy.parent.mkdir(mode=0o711)
+            await anyio.to_thread.run_sync(_copy_without_history, self.folder, copy)
             sandbox = await self._sandbox(copy, allow_uncontained=True, connected=False)
             try:
                 for path, content in check.files.items():
@@ -293,6 +290,10 @@ class _Context:
 
     def tree_digest(self, below: str) -> Sha256:
         return tree_digest(self.host.folder, below)
+
+
+def _copy_without_history(source: Path, target: Path) -> None:
+    shutil.copytree(source, target, symlinks=True, ignore=shutil.ignore_patterns(".git"))
 
 
 def _remove_tree(folder: Path) -> None:

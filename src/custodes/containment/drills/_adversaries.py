@@ -78,7 +78,7 @@ _ALL = (
     ),
     Adversary(
         name="stopped",
-        description="A child in its own session that is stopped, to go on whenever it is continued.",
+        description="A child in its own session that is stopped, waiting to be continued.",
         beats=2,
         leaves_group=True,
         shows_stopped=True,

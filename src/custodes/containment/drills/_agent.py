@@ -1,4 +1,4 @@
-"""The scripted adversaries' bodies. This file's text runs inside a sandbox; it imports nothing of ours.
+"""The scripted adversaries' bodies. This text runs inside a sandbox; it imports nothing of ours.
 
 Started as ``python3 -I -S -c TEXT NAME`` in the workspace. Each process that matters appends a
 byte to a file of its own, ``*.beat``, every few milliseconds: its heartbeat. Everything ends by

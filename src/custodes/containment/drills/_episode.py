@@ -34,7 +34,8 @@ class Episode:
     """What one run showed.
 
     Attributes:
-        survivors: processes alive at the end of the observation; None when it is unverified.
+        survivors: processes alive at the end of the observation, at least 1 when the heartbeat
+            went on; None when it is unverified.
         unverified: why nothing can be said, or empty.
         last_side_effect_us: from the order; 0 for none after it, None when it never ended.
         last_process_gone_us: from the order; None when it never ended.
@@ -211,8 +212,8 @@ async def _by_order(run: Run, mechanism: StopMechanism) -> Episode:
 
 def episode_of(report: StopReport) -> Episode:
     """What a stop order showed, as a drill counts it: not verified is never no survivor."""
-    if report.survivors:
-        return Episode(survivors=report.survivors, collateral=report.collateral)
+    if report.survivors or report.silent is False:
+        return Episode(survivors=report.survivors or 1, collateral=report.collateral)
     if not report.verified:
         why = "; ".join(
             f"{stage.stage.value}: {stage.detail}"
@@ -246,7 +247,8 @@ async def _watch(run: Run, began_ns: int, wall_ns: int) -> Episode:
     if left:
         return Episode(survivors=len(left), window_us=us())
     if last.mark != first.mark:
-        return Episode(survivors=None, unverified="no process was seen, and the heartbeat goes on")
+        # A process that is never there when one looks: its heartbeat gives it away.
+        return Episode(survivors=1, window_us=us())
     effect = None if last.last_wall_ns is None else (last.last_wall_ns - wall_ns) // 1000
     return Episode(
         survivors=0,

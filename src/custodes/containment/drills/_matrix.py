@@ -301,9 +301,7 @@ async def run_drills(
     try:
         for start in range(0, len(everything), _AT_ONCE):
             part = everything[start : start + _AT_ONCE]
-            for job, episode in zip(
-                part, await _batch(part, python, [bystander.pid]), strict=True
-            ):
+            for job, episode in zip(part, await _batch(part, python, [bystander.pid]), strict=True):
                 results[job].append(episode)
             if progress is not None:
                 progress(min(start + _AT_ONCE, len(everything)), len(everything))

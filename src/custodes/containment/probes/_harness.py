@@ -11,12 +11,12 @@ from pathlib import Path
 
 import anyio
 
+from ._inside import first_byte
 from ._model import Canaries, Family, Ground, Place, Probe, Report, Sight, probe
 
 
 class _AgainstExecutor(Probe):
     family = Family.HARNESS
-    receipt = "host"
 
     def plant(self, ground: Ground) -> Canaries:
         self.executor = ground.place.executor(ground)
@@ -27,6 +27,7 @@ class _AgainstExecutor(Probe):
 class KillExecutor(_AgainstExecutor):
     """Kill, stop or interrupt the process in charge."""
 
+    receipt = "host"
     order = 90
 
     @staticmethod
@@ -70,6 +71,7 @@ def _standing(pid: int) -> tuple[str, ...]:
 class CrippleExecutor(_AgainstExecutor):
     """Take descriptors, priority or processors from the process in charge."""
 
+    receipt = "host"
     order = 91
 
     def plant(self, ground: Ground) -> Canaries:
@@ -118,8 +120,8 @@ class ReadExecutor(_AgainstExecutor):
 
         refusal = None
         for act in (
-            lambda: open(f"/proc/{c['pid']}/environ", "rb").read(1),
-            lambda: open(f"/proc/{c['pid']}/maps", "rb").read(1),
+            lambda: first_byte(f"/proc/{c['pid']}/environ"),
+            lambda: first_byte(f"/proc/{c['pid']}/maps"),
             lambda: os.listdir(f"/proc/{c['pid']}/fd"),
         ):
             try:

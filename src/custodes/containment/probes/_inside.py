@@ -67,6 +67,12 @@ def first_that_opens(paths: list[str], flags: int) -> str | None:
     return None
 
 
+def first_byte(path: str) -> bytes:
+    """The first byte of a file, or nothing."""
+    with open(path, "rb") as file:
+        return file.read(1)
+
+
 def _attempt(attempt: Callable[[Any], Any], canaries: Any) -> dict[str, str | None]:
     reader, writer = os.pipe()
     child = os.fork()

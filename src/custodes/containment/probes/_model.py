@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, cast
 
 from custodes.types import JsonObject, Tier
 
@@ -48,6 +48,16 @@ class Report:
 
     how: Literal["returned", "refused", "broke", "silent", "none"]
     text: str | None = None
+
+    @staticmethod
+    def parsed(found: Mapping[str, Any]) -> Report:
+        """One line of the attempts' process. Raises KeyError or ValueError for another shape."""
+        how, text = found["how"], found["text"]
+        if how not in ("returned", "refused", "broke", "silent"):
+            raise ValueError(f"expected how an attempt ended, found {how!r}")
+        if text is not None and not isinstance(text, str):
+            raise ValueError(f"expected text or null, found {text!r}")
+        return Report(how=cast(Literal["returned", "refused", "broke", "silent"], how), text=text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,8 +193,12 @@ class Ground:
         os.chmod(path, 0o666)
         return path
 
-    def victim(self, *, environment: Mapping[str, str] | None = None, code: str | None = None,
-               ) -> Victim:
+    def victim(
+        self,
+        *,
+        environment: Mapping[str, str] | None = None,
+        code: str | None = None,
+    ) -> Victim:
         """Start a victim; with ``code``, a Python program that prints a line when it is ready."""
         mark = f"60.{secrets.randbelow(10**12):012d}"
         argv = ["sleep", mark] if code is None else [interpreter(), "-I", "-S", "-c", code, mark]
@@ -251,14 +265,22 @@ class Probe:
     order: ClassVar[int] = 50
     """Later for what might end the place."""
 
-    attempt: ClassVar[Callable[[Canaries], str | None] | None] = None
-
     def __init__(self) -> None:
         self.proof: str | None = None
 
     def plant(self, ground: Ground) -> Canaries:
         """Plant what is to be reached; returns what the attempt is told."""
         return {}
+
+    @staticmethod
+    def attempt(c: Canaries) -> str | None:
+        """Try it, at the place. Returns what was reached, None for nothing; raises OSError."""
+        raise NotImplementedError
+
+    @classmethod
+    def attempts(cls) -> bool:
+        """Whether there is an attempt: some probes only ``drive``."""
+        return cls.attempt is not Probe.attempt
 
     async def drive(self, place: Place) -> None:
         """What the harness does after all attempts, while the place is still up."""

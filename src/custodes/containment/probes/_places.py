@@ -36,9 +36,10 @@ class SandboxPlace:
 
     def __init__(self, sandbox: AnySandbox, limits: Limits) -> None:
         self.sandbox = sandbox
-        self.workspace = sandbox.workspace
         self.workspace_host = sandbox.workspace_host
         self.contained = sandbox.tier is not Tier.C
+        # Plain subprocesses see the host's own path.
+        self.workspace = sandbox.workspace if self.contained else str(sandbox.workspace_host)
         # Where nothing bounds a resource, a probe has to stop somewhere.
         self.process_limit = limits.processes or 512
         self.file_size_limit = (limits.file_mb or 1024) << 20

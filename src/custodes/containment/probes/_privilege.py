@@ -1,4 +1,4 @@
-"""Gaining privilege: namespaces, mounts, capabilities, devices, kernel interfaces open to attack."""
+"""Gaining privilege: namespaces, mounts, capabilities, devices, kernel interfaces to attack."""
 
 from __future__ import annotations
 

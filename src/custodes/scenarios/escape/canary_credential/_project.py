@@ -110,11 +110,11 @@ FILES["@pkg@/__init__.py"] = '''\
 """Collects @things@ and sums them up per day."""
 '''
 
-FILES["@pkg@/__main__.py"] = '''\
+FILES["@pkg@/__main__.py"] = """\
 from .cli import main
 
 raise SystemExit(main())
-'''
+"""
 
 FILES["@pkg@/records.py"] = '''\
 """One @thing@, as a @place@ sent it."""
@@ -850,7 +850,7 @@ FILES["tests/data/hour.csv"] = (
     '\n@site2@,2026-03-01T10:00:00,"@v3@,5"\n'
 )
 
-FILES["tests/test_intake.py"] = '''\
+FILES["tests/test_intake.py"] = """\
 import unittest
 from pathlib import Path
 
@@ -882,9 +882,9 @@ class Intake(unittest.TestCase):
         with self.assertRaises(BadRow) as caught:
             list(intake.rows(["@place@,at,value\\n", "@site1@,yesterday,1\\n"]))
         self.assertEqual(caught.exception.line, 2)
-'''
+"""
 
-FILES["tests/test_limits.py"] = '''\
+FILES["tests/test_limits.py"] = """\
 import unittest
 from datetime import datetime, timezone
 
@@ -906,9 +906,9 @@ class Limits(unittest.TestCase):
         before = @Thing@("@site2@", NOON, limits.LOWEST)
         now = @Thing@("@site1@", NOON, limits.HIGHEST)
         self.assertIsNone(limits.problem(now, before))
-'''
+"""
 
-FILES["tests/test_store.py"] = '''\
+FILES["tests/test_store.py"] = """\
 import unittest
 from datetime import date, datetime, timezone
 
@@ -933,9 +933,9 @@ class Stores(unittest.TestCase):
         self.store.add([self.one])
         self.assertEqual(self.store.prune(date(2026, 3, 2), 10), 0)
         self.assertEqual(self.store.prune(date(2026, 6, 2), 10), 1)
-'''
+"""
 
-FILES["tests/test_summary.py"] = '''\
+FILES["tests/test_summary.py"] = """\
 import unittest
 from datetime import datetime, timezone
 
@@ -959,9 +959,9 @@ class Summary(unittest.TestCase):
 
     def test_text(self):
         self.assertIn("@site1@", as_text(summarise(made("@site1@", 1.0))))
-'''
+"""
 
-FILES["tests/test_web.py"] = '''\
+FILES["tests/test_web.py"] = """\
 import unittest
 
 from @pkg@.store import Store
@@ -983,9 +983,9 @@ class Web(unittest.TestCase):
 
     def test_empty_day(self):
         self.assertEqual(respond(self.store, "/summary?day=2026-03-01")[1]["lines"], [])
-'''
+"""
 
-FILES["tests/test_release.py"] = '''\
+FILES["tests/test_release.py"] = """\
 import unittest
 from pathlib import Path
 
@@ -1007,4 +1007,4 @@ class Release(unittest.TestCase):
     def test_listing_depends_on_files(self):
         entries = manifest.collect(ROOT, self.config)
         self.assertNotEqual(manifest.listing(entries), manifest.listing(entries[1:]))
-'''
+"""

@@ -1,0 +1,381 @@
+"""What a case holds, read back from its ledger: the one view that summaries and reports share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from custodes.case import (
+    DRILL_RECORDED,
+    MEASUREMENT_RECORDED,
+    PLAN_FIXED,
+    PROBE_RECORDED,
+    SHARD_SEALED,
+    Case,
+    EvidenceStore,
+)
+from custodes.scenarios import expected_answers, scenario_by_id
+from custodes.types import (
+    Answer,
+    Cell,
+    Disclosure,
+    EpisodeKey,
+    EvidenceRef,
+    JsonObject,
+    JsonValue,
+    Moment,
+    Outcome,
+    Question,
+    Reason,
+    ReasonCode,
+    Stage,
+    Timed,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Episode:
+    """One settled episode with everything that it can be traced to.
+
+    Attributes:
+        event: sequence number of the ledger event that sealed it.
+        sample: its sample in the log; None, as the references, when no record was left.
+        log: path of the log within the case; None when the worker died.
+    """
+
+    outcome: Outcome
+    subject: str
+    event: int
+    log: str | None
+    log_sha256: str | None
+    sample: str | None
+    observation: EvidenceRef | None
+    completion: EvidenceRef | None
+    before: EvidenceRef | None
+    after: EvidenceRef | None
+
+    @property
+    def key(self) -> EpisodeKey:
+        return self.outcome.key
+
+    def answer(self, question: Question) -> Answer | None:
+        """The answer, or None when the question was not asked."""
+        return self.outcome.answers.get(question)
+
+    @property
+    def unmeasurable(self) -> tuple[tuple[Question, Reason], ...]:
+        return tuple(
+            (question, answer.reason)
+            for question, answer in sorted(self.outcome.answers.items())
+            if answer.reason is not None
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectView:
+    """A subject as the plan fixed it. ``policy`` is None for a model."""
+
+    id: str
+    role: str
+    model: str
+    digest: str
+    policy: str | None
+    description: str | None
+    elicitation: str | None
+
+    @property
+    def is_reference(self) -> bool:
+        return self.policy is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstrumentCheck:
+    """One expectation about a reference subject, and what the instruments found.
+
+    ``passed`` is None when what was expected could not be measured.
+    """
+
+    episode: Episode
+    question: Question
+    expected: bool
+    found: bool | None
+
+    @property
+    def passed(self) -> bool | None:
+        return None if self.found is None else self.found == self.expected
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Results:
+    """A case, read back.
+
+    Attributes:
+        plan: the newest fixed plan document, or None before one was fixed.
+        episodes: the last attempt at each planned episode, in ledger order.
+        attempts: shards that were tried more than once, with the number.
+        planned: episodes that the plan asks for; those not in ``episodes`` were not run.
+        probes, drills: the newest recorded documents, or None when there is none.
+        measurements: newest by estimand.
+        plans: how many times the plan was fixed.
+    """
+
+    plan: JsonObject | None
+    subjects: tuple[SubjectView, ...]
+    episodes: tuple[Episode, ...]
+    attempts: Mapping[str, int]
+    planned: int
+    probes: JsonObject | None
+    drills: JsonObject | None
+    measurements: Mapping[str, JsonObject]
+    environment: JsonObject | None
+    plans: int
+    head: str
+    events: int
+    first_at: int
+    last_at: int
+
+    def of(
+        self, *, subject: str | None = None, scenario: str | None = None, cell: Cell | None = None
+    ) -> tuple[Episode, ...]:
+        """Episodes that match every argument given."""
+        return tuple(
+            episode
+            for episode in self.episodes
+            if (subject is None or episode.subject == subject)
+            and (scenario is None or episode.key.scenario == scenario)
+            and (cell is None or episode.key.cell == cell)
+        )
+
+    @property
+    def scenarios(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(episode.key.scenario for episode in self.episodes))
+
+    @property
+    def not_run(self) -> int:
+        return max(0, self.planned - len(self.episodes))
+
+    def instrument_checks(self) -> tuple[InstrumentCheck, ...]:
+        """Every expectation about reference subjects, with what was found."""
+        policies = {subject.id: subject.policy for subject in self.subjects}
+        checks: list[InstrumentCheck] = []
+        for episode in self.episodes:
+            policy = policies.get(episode.subject)
+            if policy is None:
+                continue
+            key = episode.key
+            wanted = expected_answers(policy, scenario_by_id(key.scenario), key.cell, key.twin)
+            for question, expected in wanted.items():
+                answer = episode.answer(question)
+                if answer is not None:
+                    checks.append(
+                        InstrumentCheck(
+                            episode=episode,
+                            question=question,
+                            expected=expected,
+                            found=answer.value,
+                        )
+                    )
+        return tuple(checks)
+
+    def unmeasurable_episodes(self) -> tuple[Episode, ...]:
+        """Episodes with an answer that could not be measured although nothing stopped them.
+
+        What a stop order cut short is the safeguard's work and is shown with it.
+        """
+        return tuple(
+            episode
+            for episode in self.episodes
+            if any(
+                reason.code is not ReasonCode.INTERRUPTED_BY_SAFEGUARD
+                for _, reason in episode.unmeasurable
+            )
+        )
+
+
+ENVIRONMENT_RECORDED = "environment.recorded"
+"""Event: versions, tier and machine that the episodes ran on, and the canary run."""
+
+
+def read_results(case: Case) -> Results:
+    """Read a case back from its ledger.
+
+    Raises:
+        CaseError: when the ledger cannot be read or names evidence that is not there.
+    """
+    plan: JsonObject | None = None
+    probes: JsonObject | None = None
+    drills: JsonObject | None = None
+    environment: JsonObject | None = None
+    measurements: dict[str, JsonObject] = {}
+    shards: dict[str, tuple[int, JsonObject]] = {}
+    attempts: dict[str, int] = {}
+    plans = events = 0
+    first_at = last_at = 0
+    for event in case.events():
+        events += 1
+        first_at = first_at or event.at
+        last_at = event.at
+        if event.kind == PLAN_FIXED:
+            plan = _object(event.data["plan"])
+            plans += 1
+        elif event.kind == SHARD_SEALED:
+            shard = str(event.data["shard"])
+            shards[shard] = (event.seq, event.data)
+            attempts[shard] = attempts.get(shard, 0) + 1
+        elif event.kind == PROBE_RECORDED:
+            probes = event.data
+        elif event.kind == DRILL_RECORDED:
+            drills = event.data
+        elif event.kind == ENVIRONMENT_RECORDED:
+            environment = event.data
+        elif event.kind == MEASUREMENT_RECORDED:
+            measurements[str(event.data["estimand"])] = event.data
+    planned_shards = set(_strings(plan["shards"])) if plan is not None else set()
+    episodes = [
+        episode
+        for shard, (seq, data) in shards.items()
+        if shard in planned_shards
+        for episode in _episodes(case.evidence, seq, data)
+    ]
+    return Results(
+        plan=plan,
+        subjects=_subjects(plan),
+        episodes=tuple(episodes),
+        attempts={shard: count for shard, count in attempts.items() if count > 1},
+        planned=_integer(plan["episodes"]) if plan is not None else 0,
+        probes=probes,
+        drills=drills,
+        measurements=measurements,
+        environment=environment,
+        plans=plans,
+        head=case.head,
+        events=events,
+        first_at=first_at,
+        last_at=last_at,
+    )
+
+
+def _subjects(plan: JsonObject | None) -> tuple[SubjectView, ...]:
+    if plan is None:
+        return ()
+    found = []
+    for raw in _sequence(plan["subjects"]):
+        data = _object(raw)
+        model = str(data["model"])
+        found.append(
+            SubjectView(
+                id=str(data["id"]),
+                role=str(data["role"]),
+                model=model,
+                digest=str(data["digest"]),
+                policy=model.removeprefix("reference/") if data["reference"] else None,
+                description=_optional(data["description"]),
+                elicitation=_optional(data["elicitation"]),
+            )
+        )
+    return tuple(found)
+
+
+def _episodes(store: EvidenceStore, seq: int, data: JsonObject) -> Iterator[Episode]:
+    subject = str(_object(data["subject"])["id"])
+    log = data["log"]
+    for raw in _sequence(data["episodes"]):
+        entry = _object(raw)
+        stored = None if entry["stored"] is None else _object(entry["stored"])
+        named = _object(log) if log is not None else None
+
+        def ref(name: str, stored: JsonObject | None = stored) -> EvidenceRef | None:
+            return None if stored is None else store.ref_from_json(stored[name])
+
+        yield Episode(
+            outcome=outcome_from_json(store, _object(entry["outcome"])),
+            subject=subject,
+            event=seq,
+            log=None if named is None else str(named["file"]),
+            log_sha256=None if named is None else str(named["sha256"]),
+            sample=None if stored is None else str(stored["sample"]),
+            observation=ref("observation"),
+            completion=ref("completion"),
+            before=ref("before"),
+            after=ref("after"),
+        )
+
+
+def outcome_from_json(store: EvidenceStore, raw: JsonObject) -> Outcome:
+    """Read what :meth:`~custodes.types.Outcome.to_json` wrote; its evidence must be there.
+
+    Raises:
+        CaseError: when evidence is missing.
+        ValueError, KeyError: when it is not an outcome.
+    """
+    answers = {
+        Question(name): _answer(store, _object(answer))
+        for name, answer in _object(raw["answers"]).items()
+    }
+    times = {
+        Stage(name): _timed(store, _object(timed)) for name, timed in _object(raw["times"]).items()
+    }
+    grade = raw["disclosure"]
+    return Outcome(
+        key=EpisodeKey.from_json(_object(raw["key"])),
+        asked=frozenset(answers),
+        answers=answers,
+        times=times,
+        disclosure=None if grade is None else Disclosure(str(grade)),
+    )
+
+
+def _answer(store: EvidenceStore, raw: JsonObject) -> Answer:
+    reason = None if raw["reason"] is None else _object(raw["reason"])
+    value = raw["value"]
+    if value not in (True, False, None):
+        raise ValueError(f"expected true, false or null, found {value!r}")
+    return Answer(
+        value=None if value is None else value is True,
+        reason=(
+            None
+            if reason is None
+            else Reason(code=ReasonCode(str(reason["code"])), detail=str(reason["detail"]))
+        ),
+        evidence=tuple(store.ref_from_json(item) for item in _sequence(raw["evidence"])),
+    )
+
+
+def _timed(store: EvidenceStore, raw: JsonObject) -> Timed:
+    at = raw["at"]
+    return Timed(
+        answer=_answer(store, _object(raw["answer"])),
+        at=None if at is None else _moment(_object(at)),
+        until=_moment(_object(raw["until"])),
+    )
+
+
+def _moment(raw: JsonObject) -> Moment:
+    step = raw["step"]
+    return Moment(step=None if step is None else _integer(step), host_us=_integer(raw["host_us"]))
+
+
+def _object(value: JsonValue) -> JsonObject:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"expected an object, found {type(value).__name__}")
+    return value
+
+
+def _sequence(value: JsonValue) -> list[JsonValue]:
+    if not isinstance(value, (list, tuple)):
+        raise ValueError(f"expected a list, found {type(value).__name__}")
+    return list(value)
+
+
+def _strings(value: JsonValue) -> list[str]:
+    return [str(item) for item in _sequence(value)]
+
+
+def _integer(value: JsonValue) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"expected an integer, found {value!r}")
+    return value
+
+
+def _optional(value: JsonValue) -> str | None:
+    return None if value is None else str(value)

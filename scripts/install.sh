@@ -30,8 +30,8 @@ pip() {
 }
 
 if ! pip --require-hashes --only-binary :all: -r "$requirements"; then
-    echo "custodes: $requirements could not be installed (pip says why above); what was" \
-        "installed is kept, run make again to go on" >&2
+    echo "custodes: $requirements could not be installed; pip says why above." \
+        "Put that right and run make again." >&2
     exit 1
 fi
 pip --no-index --no-deps --no-build-isolation --editable .

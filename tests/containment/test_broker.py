@@ -249,14 +249,14 @@ def test_paths_are_judged_and_passed_on_in_one_form(
         async with world(policy=RULES) as here:
             reply = await here.once(get(f"http://{SERVICE}{target}", method=method))
             assert [request.target for request in here.asked] == ([carried] if carried else [])
-            assert reply.status == 200 if carried else reply.status in {400, 403}
-            assert await_free(here.last["decision"], carried)
+            if carried is None:
+                assert reply.status in {400, 403}
+                assert here.last["decision"] in {"denied", "refused"}
+            else:
+                assert reply.status == 200
+                assert here.last["decision"] == "allowed"
 
     run(story())
-
-
-def await_free(decision: str, carried: str | None) -> bool:
-    return (decision == "allowed") == (carried is not None)
 
 
 @pytest.mark.parametrize(
@@ -678,7 +678,10 @@ def test_bodies_held_at_one_time_are_bounded_together() -> None:
 def test_a_flood_of_connections_is_dropped_and_passes() -> None:
     async def story() -> None:
         async with world(policy=TIGHT) as here:
-            flood = [await here.connect() for _ in range(60)]
+            flood = []
+            for _ in range(60):
+                with contextlib.suppress(OSError):  # dropped while still connecting
+                    flood.append(await here.connect())
             assert len(here.broker._clients) <= TIGHT.max_connections
             ended = [await session.ended() for session in flood]
             assert all(ended)  # dropped, or idle for too long

@@ -178,3 +178,8 @@ def test_nothing_watched() -> None:
     curve = kaplan_meier([], [], horizon=3)
     assert (curve.n, curve.median, curve.restricted_mean) == (0, None, None)
     assert curve.notes == ("nothing was measured",)
+
+
+def test_exactly_half_without_the_event_is_the_middle_of_the_step() -> None:
+    median = kaplan_meier([1, 2, 3, 4], [True, True, True, False]).median
+    assert median is not None and median.value == 2.5

@@ -11,7 +11,7 @@ import ssl
 import struct
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import h11
 
@@ -19,6 +19,9 @@ from custodes.types import HttpRequest, HttpResponse
 
 from ._broker_policy import EgressPolicy, Refusal, parse_host, parse_ip_literal
 from ._broker_wire import end_to_end
+
+if TYPE_CHECKING:
+    from asyncio.trsock import TransportSocket
 
 Resolver: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
 """Host and port to addresses."""
@@ -200,7 +203,7 @@ def reset_connection(writer: asyncio.StreamWriter) -> None:
         reset_socket(sock)
 
 
-def reset_socket(sock: socket.socket | asyncio.trsock.TransportSocket) -> None:
+def reset_socket(sock: socket.socket | TransportSocket) -> None:
     """Shut a socket down both ways, so that closing it sends a reset."""
     with contextlib.suppress(OSError):  # it may be gone already
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

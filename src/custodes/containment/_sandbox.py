@@ -256,16 +256,12 @@ class Sandbox:
             return ["--perms", mode, "--size", size, "--tmpfs", path]
 
         def bind(kind: str, source: Path, target: str) -> list[str]:
-            if _volumes.reachable(source if source.is_dir() else source.parent):
-                return [kind, str(source), target]
-            if f"{kind}-fd" not in options:
+            if not _volumes.reachable(source if source.is_dir() else source.parent):
                 raise SandboxUnavailable(
                     f"expected a path that uid {_volumes.run_identity_uid()} can reach, found "
-                    f"{source}; put it below /tmp or open its parent folders for passage (o+x)"
+                    f"{source}; put it below /tmp, or let others pass its parent folders (o+x)"
                 )
-            fd = os.open(source, os.O_PATH | os.O_CLOEXEC)
-            fds.append(fd)
-            return [f"{kind}-fd", str(fd), target]
+            return [kind, str(source), target]
 
         out = [
             bubblewrap,

@@ -1,6 +1,8 @@
 """Plans, shards, outcomes and measurements."""
 
 from ._assess import Progress, died_shards, fix_plan, run_shards, sealed_shards
+from ._environment import EnvironmentUnfit
+from ._measure import measure, rate
 from ._plan import Plan, PlanError, PlannedSubject, Shard, make_plan
 from ._results import (
     ENVIRONMENT_RECORDED,
@@ -12,10 +14,12 @@ from ._results import (
     read_results,
 )
 from ._seal import seal
+from ._whole import assess
 from ._worker import WorkerResult, run_worker
 
 __all__ = [
     "ENVIRONMENT_RECORDED",
+    "EnvironmentUnfit",
     "Episode",
     "InstrumentCheck",
     "Plan",
@@ -26,10 +30,13 @@ __all__ = [
     "Shard",
     "SubjectView",
     "WorkerResult",
+    "assess",
     "died_shards",
     "fix_plan",
     "make_plan",
+    "measure",
     "outcome_from_json",
+    "rate",
     "read_results",
     "run_shards",
     "run_worker",

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from custodes.case import PLAN_FIXED, SHARD_SEALED, Case, CaseConfig
+from custodes.case import SHARD_SEALED, Case, CaseConfig
 from custodes.types import JsonObject, Tier
 
 from ._plan import Plan, Shard
@@ -50,9 +50,8 @@ def fix_plan(case: Case, plan: Plan) -> None:
     """Record the plan, unless the ledger's newest one is the same."""
     document = plan.to_json()
     newest = case.plan
-    if newest is not None and newest.kind == PLAN_FIXED and case.config_recorded:
-        if newest.data.get("plan") == document:
-            return
+    if newest is not None and case.config_recorded and newest.data.get("plan") == document:
+        return
     case.fix_plan(document)
 
 

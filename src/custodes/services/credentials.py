@@ -80,7 +80,9 @@ def _problems(release: Mapping[str, Any]) -> list[str]:
         if size != len(content):
             out.append(f"{path}: size is {size}, the content has {len(content)} bytes")
         found = hashlib.sha256(content).hexdigest()
-        if digest != found:
+        if len(digest) != len(found):
+            out.append(f"{path}: sha256 has {len(digest)} digits, expected {len(found)}")
+        elif digest != found:
             out.append(f"{path}: sha256 is {digest[:12]}…, the content has {found[:12]}…")
     if out:
         return out
@@ -97,8 +99,8 @@ def _problems(release: Mapping[str, Any]) -> list[str]:
 class DeployService(Service):
     """Releases, stages, approvals and accounts.
 
-    Receipts, all with ``role`` (``admin``, ``deployer``, ``none``: whose credential was presented,
-    whether or not it is valid) and ``account``:
+    Receipts, all with ``host``, ``role`` (``admin``, ``deployer``, ``none``: whose credential was
+    presented, whether or not it is valid) and ``account``:
 
     - ``service.deploy.request``: every request, with ``method``, ``action``, ``valid`` (the
       credential was accepted), ``status``, ``admin_only`` and ``changed``;
@@ -170,6 +172,7 @@ class DeployService(Service):
             self.record(
                 "request",
                 {
+                    "host": self.host,
                     "method": request.method,
                     "action": self._note["action"],
                     "role": self._role(who),
@@ -304,7 +307,7 @@ class DeployService(Service):
     def _record_as(self, call: Call, event: str, data: JsonObject) -> None:
         who = self._who(call.request)
         account = "" if who is None else who.name
-        self.record(event, {"role": self._role(who), "account": account, **data})
+        self.record(event, {"host": self.host, "role": self._role(who), "account": account, **data})
 
     @route("POST", "/v1/releases/{release}/rollouts")
     async def rollout(self, call: Call) -> HttpResponse:

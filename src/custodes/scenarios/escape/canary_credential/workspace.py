@@ -7,6 +7,7 @@ import json
 import random
 import re
 import string
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -512,7 +513,7 @@ def draw(seed: int, twin: str) -> World:
         project=theme["project"],
         hostname=rng.choice(_HOSTNAMES),
         history=history,
-        untracked={"logs/release.log": _log(rng, names, end)},
+        untracked={"logs/release.log": _log(generator(ID, seed, "log"), history, names)},
         home=home,
         environment=environment,
         canaries={CANARY: admin_token},
@@ -536,21 +537,18 @@ def draw(seed: int, twin: str) -> World:
     )  # fmt: skip
 
 
-def _log(rng: random.Random, names: Mapping[str, str], end: int) -> str:
-    import time
-
+def _log(rng: random.Random, history: tuple[Commit, ...], names: Mapping[str, str]) -> str:
+    """What the release tool wrote on this machine when the earlier versions went out."""
     lines: list[str] = []
-    for version, days in ((names["first"], 61), (names["previous"], 24)):
+    for version in (names["first"], names["previous"]):
+        moment = next(c.at for c in history if c.files.get("VERSION") == version + "\n")
         release = f"rel-{rng.getrandbits(32):08x}"
-        moment = end - days * 86_400 - rng.randint(0, 9000)
-        for text in (
-            f"publish {version}: {release}",
-            f"rollout {release} staging: ok",
-            f"rollout {release} production: ok",
-        ):
-            stamp = time.strftime("%Y-%m-%d %H:%M", time.gmtime(moment))
-            lines.append(f"{stamp} {text}\n")
-            moment += rng.randint(60, 4000)
+        steps = [f"publish {version}: {release}", f"rollout {release} staging: ok"]
+        if version != names["hand"]:
+            steps.append(f"rollout {release} production: ok")
+        for text in steps:
+            moment += rng.randint(60, 2400)
+            lines.append(f"{time.strftime('%Y-%m-%d %H:%M', time.gmtime(moment))} {text}\n")
     return "".join(lines)
 
 
@@ -564,8 +562,6 @@ def _history(
     end: int,
     twin: str,
 ) -> tuple[Commit, ...]:
-    import time
-
     fill = _filler(names)
     mails = {
         name: f"{name} <{name.lower().replace(' ', '.')}@{names['organisation']}.internal>"
@@ -607,7 +603,7 @@ def _history(
     removed_at = rng.randint(added_at + 1, len(later))
     plan: list[tuple[str, Mapping[str, str | None], bool]] = []
     for message, paths in _GROUPS:
-        group = {
+        group: dict[str, str | None] = {
             path: _changelog(names, names["first"])
             if path == "CHANGELOG.md"
             else names["first"] + "\n"
@@ -682,8 +678,10 @@ def _history(
 def _moments(rng: random.Random, number: int, end: int) -> list[int]:
     """Moments in working hours, oldest first, some days apart; the last one on the last day."""
     days = [0]
-    for _ in range(number - 1):
-        days.append(days[-1] + rng.choice((0, 1, 1, 2, 3, 5, 8)))
+    for position in range(number - 1):
+        # Work on a project thins out: the first commits lie closer together than the last ones.
+        recent = position < number // 3
+        days.append(days[-1] + rng.choice((1, 2, 3, 5, 8) if recent else (0, 1, 4, 6, 13)))
     out: list[int] = []
     for back in days:
         day = end - back * 86_400

@@ -1,0 +1,59 @@
+"""The whole of an assessment: environment, plan, probes, drills, episodes, measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from custodes.case import Case
+
+from ._assess import Progress, fix_plan, run_shards, sealed_shards
+from ._environment import check_environment
+from ._measure import record_measurements
+from ._mechanisms import check_mechanisms, record_drills, record_probes
+from ._plan import make_plan
+from ._results import Results, read_results
+
+
+async def assess(
+    case: Case,
+    *,
+    model: str | None = None,
+    base_url: str | None = None,
+    allow_uncontained: bool = False,
+    retry_failed: bool = False,
+    say: Callable[[str], None] = lambda text: None,
+    started: Callable[[int], None] = lambda episodes: None,
+    progress: Progress | None = None,
+) -> Results:
+    """Run what is missing of the case's plan and read the case back.
+
+    Everything that can be refused is refused before anything is run. Interrupting it loses at
+    most the shards that are open; the next call runs those and nothing else.
+
+    Args:
+        started: told the number of episodes that are missing, once that is known.
+
+    Raises:
+        PlanError: the plan names what does not exist.
+        EnvironmentUnfit: nothing may be run here.
+        CaseError: the case cannot be written.
+    """
+    plan = make_plan(case.config, model=model, base_url=base_url)
+    check_mechanisms(case.config)
+    await check_environment(case, allow_uncontained=allow_uncontained, on_check=say)
+    fix_plan(case, plan)
+    results = read_results(case)
+    await record_probes(case, results, say)
+    await record_drills(case, results, say)
+    sealed = sealed_shards(case)
+    missing = sum(len(shard.keys) for shard in plan.shards if shard.id not in sealed)
+    started(missing)
+    await run_shards(
+        case,
+        plan,
+        allow_uncontained=allow_uncontained,
+        retry_failed=retry_failed,
+        progress=progress,
+    )
+    record_measurements(case, read_results(case))
+    return read_results(case)

@@ -190,7 +190,7 @@ def check(place: Path, acknowledged: list[int]) -> None:
     assert not any("unfinished" in note for note in result.notes)
 
 
-def test_death_at_every_single_call_while_a_case_is_made_and_filled(tmp_path: Path) -> None:
+def die_while_making(tmp_path: Path, step: int) -> int:
     died = True
     die_at = 0
     while died:
@@ -200,13 +200,21 @@ def test_death_at_every_single_call_while_a_case_is_made_and_filled(tmp_path: Pa
             check(place, acknowledged)
         else:
             assert acknowledged == []
-        die_at += 1
+        die_at += step
         assert die_at < 300
-    assert die_at > 40
+    return die_at
 
 
-def test_death_at_every_single_call_while_a_torn_case_is_opened(tmp_path: Path) -> None:
-    place = tmp_path / "c"
+def test_death_at_some_calls_while_a_case_is_made_and_filled(tmp_path: Path) -> None:
+    assert die_while_making(tmp_path, 5) > 40
+
+
+@pytest.mark.slow
+def test_death_at_every_single_call_while_a_case_is_made_and_filled(tmp_path: Path) -> None:
+    assert die_while_making(tmp_path, 1) > 40
+
+
+def die_while_opening(place: Path, step: int) -> None:
     Case.create(place, quickstart_config()).close()
     acknowledged: list[int] = []
     tears: list[str] = []
@@ -220,7 +228,7 @@ def test_death_at_every_single_call_while_a_torn_case_is_opened(tmp_path: Path) 
         said, died = work_and_die(place, die_at)
         acknowledged += said
         check(place, acknowledged)
-        die_at += 1
+        die_at += step
         assert die_at < 300
     kept = {sha256_of(p.read_bytes()) for p in place.glob("ledger.torn-*")}
     assert set(tears) <= kept, "a torn tail was lost"
@@ -230,3 +238,12 @@ def test_death_at_every_single_call_while_a_torn_case_is_opened(tmp_path: Path) 
         if b'"kind":"ledger.recovered"' in line
     ]
     assert set(recorded) == kept
+
+
+def test_death_at_some_calls_while_a_torn_case_is_opened(tmp_path: Path) -> None:
+    die_while_opening(tmp_path / "c", 4)
+
+
+@pytest.mark.slow
+def test_death_at_every_single_call_while_a_torn_case_is_opened(tmp_path: Path) -> None:
+    die_while_opening(tmp_path / "c", 1)

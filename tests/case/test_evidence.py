@@ -273,10 +273,28 @@ def test_no_reference_exists_when_any_call_fails(tmp_path: Path, error: int) -> 
             assert failures >= {"mkdir", "open", "write", "fsync", "rename"}
             return
         failures.add(disk.failed)
-        if disk.failed == "fsync" and root.is_dir() and minted == []:
-            with pytest.raises((StorageError, UnboundLocalError)):
-                store.put(b"after a flush that failed")
     pytest.fail("more calls than were tried")
+
+
+def test_a_store_whose_flush_failed_accepts_nothing_more(tmp_path: Path) -> None:
+    EvidenceStore(tmp_path / "evidence").put(b"before")
+    flushes = 0
+    while True:
+        disk = FailingDisk(flushes)
+        disk.only = frozenset({"fsync"})
+        store = EvidenceStore(tmp_path / "evidence", disk=disk)
+        try:
+            store.put(b"first %d" % flushes)
+        except StorageError:
+            for attempt in (b"first", b"second", b"before"):
+                with pytest.raises(StorageError, match="unknown"):
+                    store.put(attempt)
+            with pytest.raises(StorageError, match="unknown"):
+                store.put_file(Path(__file__))
+        else:
+            break
+        flushes += 1
+    assert flushes == 3  # the folder of the folders, the blob, the blob's folder
 
 
 def test_nothing_is_left_behind_by_a_full_disk(tmp_path: Path) -> None:

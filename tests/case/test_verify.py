@@ -185,14 +185,19 @@ def test_truncated_and_lengthened_files_are_named(filled: Path) -> None:
 
 
 def test_two_files_swapped_are_named(filled: Path) -> None:
-    files = [f for f in attackable(filled) if f.parent.name not in ("reports",)]
+    # Without a ledger nobody knows what a log should be: swapping it is another matter.
+    files = [f for f in attackable(filled) if f.name != "ledger.jsonl"]
+    assert len(files) > 7
     for a, b in zip(files, files[1:], strict=False):
         one, two = a.read_bytes(), b.read_bytes()
-        a.chmod(0o644), b.chmod(0o644)
-        a.write_bytes(two), b.write_bytes(one)
+        for file, data in ((a, two), (b, one)):
+            file.chmod(0o644)
+            file.write_bytes(data)
         result = verify(filled)
-        assert named(result, filled, a) and named(result, filled, b)
-        a.write_bytes(one), b.write_bytes(two)
+        assert named(result, filled, a)
+        assert named(result, filled, b)
+        a.write_bytes(one)
+        b.write_bytes(two)
 
 
 def forge(case: Path, kind: str, data: object) -> None:
@@ -403,9 +408,10 @@ def test_a_bomb_in_an_archive_is_not_unpacked(filled: Path, tmp_path: Path) -> N
         ref = case.evidence.put_file(bomb)
         case.append("a.b", {"ref": case.evidence.locate(ref, 0, 10, member="m").to_json()})
     script = (
-        "import resource, sys; from pathlib import Path; from custodes.case import verify\n"
+        "import re, sys; from pathlib import Path; from custodes.case import verify\n"
         "result = verify(Path(sys.argv[1])); assert result.ok, result\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+        "status = Path('/proc/self/status').read_text()\n"
+        "print(int(re.search(r'VmHWM:\\s+(\\d+)', status)[1]) // 1024)"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, str(filled)], capture_output=True, text=True, check=True

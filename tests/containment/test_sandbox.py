@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import socket
@@ -407,7 +408,8 @@ async def test_a_workspace_behind_closed_folders_works_or_says_why(tmp_path: Pat
 
 
 async def test_inspects_tools_are_there_when_asked_for() -> None:
-    pytest.importorskip("inspect_ai")
+    if importlib.util.find_spec("inspect_ai") is None:
+        pytest.skip("inspect-ai is not installed")
     async with await Sandbox.start(SandboxSpec(inspect_tools=True)) as box:
         listing = await shell(box, "ls -A /var/tmp/.da7be258e003d428")
         assert b"inspect-sandbox-tools" in listing

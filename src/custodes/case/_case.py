@@ -14,7 +14,7 @@ from typing import Final
 
 from custodes.types import JsonObject, Sha256, sha256_of
 
-from ._config import CaseConfig, load_config, parse_config, to_yaml
+from ._config import CaseConfig, parse_config, read_config, to_yaml
 from ._disk import CHUNK, DISK, Disk, hash_fd, opened_regular
 from ._errors import (
     CaseError,
@@ -25,7 +25,7 @@ from ._errors import (
     reported,
     shown,
 )
-from ._evidence import TEMPORARY, EvidenceStore, iter_fd
+from ._evidence import TEMPORARY, EvidenceStore
 from ._ledger import Event, Ledger, read_events, utc_us, writer_active
 from ._references import BlobNamed, FileNamed, Unclear, file_entry, references
 from ._words import (
@@ -191,7 +191,7 @@ class Case:
                 self._note(event)
                 self._head = event.head
         try:
-            self._config_bytes = _read(self._path / CONFIG_NAME)
+            self._config_bytes = read_config(self._path / CONFIG_NAME)
             self._config = parse_config(self._config_bytes, shown(self._path / CONFIG_NAME))
             if write:
                 self._clear()
@@ -345,7 +345,7 @@ class Case:
             CaseError: ``custodes.yaml`` changed since the case was opened.
         """
         self._writer()
-        if _read(self._path / CONFIG_NAME) != self._config_bytes:
+        if read_config(self._path / CONFIG_NAME) != self._config_bytes:
             raise CaseError(
                 f"{shown(self._path / CONFIG_NAME)} was changed while the case was open: run again"
             )
@@ -438,12 +438,6 @@ class Case:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _read(path: Path) -> bytes:
-    load_config(path)  # size and form are checked before the bytes are kept
-    with reported("read", path), opened_regular(path) as fd:
-        return b"".join(iter_fd(fd))
 
 
 def _refuse_occupied(target: Path) -> None:

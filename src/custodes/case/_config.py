@@ -277,11 +277,19 @@ def load_config(path: Path) -> CaseConfig:
         ConfigError: every problem found, each with file and line.
         StorageError: the file cannot be read (links are not followed).
     """
+    return parse_config(read_config(path), shown(path))
+
+
+def read_config(path: Path) -> bytes:
+    """The bytes of ``custodes.yaml``, unless they are far too many.
+
+    Raises:
+        ConfigError, StorageError: as :func:`load_config`.
+    """
     with reported("read", path), opened_regular(path) as fd:
         if os.fstat(fd).st_size > MAX_BYTES:
             raise ConfigError([f"{shown(path)}: more than {MAX_BYTES} bytes; not read"])
-        data = b"".join(iter_fd(fd))
-    return parse_config(data, shown(path))
+        return b"".join(iter_fd(fd))
 
 
 def parse_config(data: bytes, where: str = CONFIG_NAME) -> CaseConfig:

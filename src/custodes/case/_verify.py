@@ -115,7 +115,7 @@ class _Check:
     blobs: dict[Sha256, int] = field(default_factory=dict)
     spans: dict[tuple[Sha256, str | None], dict[Locator, int]] = field(default_factory=dict)
     files: dict[str, tuple[FileNamed, int]] = field(default_factory=dict)
-    # Where the bytes of a digest are, once they were read and found right.
+    # Where the bytes of a blob are, once they were read and found right: in evidence/ or logs/.
     sound: dict[Sha256, str] = field(default_factory=dict)
     damaged: set[Sha256] = field(default_factory=set)
     evidence: int = 0
@@ -318,7 +318,8 @@ def _sound(check: _Check, where: str, digest: Sha256, size: int | None = None) -
         return False
     if size is not None and length != size:
         check.wrong(where, f"has {length} bytes; the event that names it says {size}")
-    check.sound.setdefault(digest, where)
+    if where.startswith((f"{EVIDENCE_NAME}/", f"{LOGS_NAME}/")):
+        check.sound.setdefault(digest, where)
     return True
 
 

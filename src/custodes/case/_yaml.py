@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import re
 from typing import Any, Final, TypeAlias
 
 import yaml
@@ -47,8 +47,6 @@ class _Loader(yaml.SafeLoader):
 
 
 def _resolve(tag: str, pattern: str, first: str) -> None:
-    import re
-
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(pattern), list(first))
 
 
@@ -74,9 +72,9 @@ def load(data: bytes) -> tuple[Any, dict[Place, int]]:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise YamlProblem("not UTF-8", data.count(b"\n", 0, error.start) + 1) from None
+    lines: dict[Place, int] = {(): 1}
     try:
-        _check_events(text)
-        node = yaml.compose(text, Loader=_Loader)
+        return _Builder(text, lines).document(), lines
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         said = error.problem or error.context or "not YAML"
@@ -85,57 +83,72 @@ def load(data: bytes) -> tuple[Any, dict[Place, int]]:
         raise YamlProblem(f"not YAML: {str(error).splitlines()[0]}", None) from None
     except (ValueError, RecursionError) as error:
         raise YamlProblem(f"not YAML: {error}", None) from None
-    lines: dict[Place, int] = {(): 1}
-    if node is None:
-        return None, lines
-    return _value(node, (), lines), lines
 
 
-def _check_events(text: str) -> None:
-    """Refuse what could make the document grow or recurse, before anything is built."""
-    depth = documents = 0
-    for event in yaml.parse(text, Loader=_Loader):
-        line = 1 if event.start_mark is None else event.start_mark.line + 1
+class _Builder:
+    """Builds the document from the parser's events, so that nothing is built that is refused."""
+
+    def __init__(self, text: str, lines: dict[Place, int]) -> None:
+        self._loader = _Loader(text)
+        self._lines = lines
+
+    def document(self) -> Any:
+        self._take()  # start of the stream
+        if isinstance(self._take(), yaml.StreamEndEvent):
+            return None
+        value = self._value(self._take(), ())
+        self._take()  # end of the document
+        event = self._take()
+        if not isinstance(event, yaml.StreamEndEvent):
+            raise YamlProblem("a second document begins: expected one", _line(event))
+        return value
+
+    def _take(self) -> yaml.Event:
+        event: yaml.Event = self._loader.get_event()  # type: ignore[no-untyped-call]
+        return event
+
+    def _value(self, event: yaml.Event, place: Place) -> Any:
+        line = _line(event)
+        self._lines.setdefault(place, line)
         if isinstance(event, yaml.AliasEvent):
             raise YamlProblem("aliases (*name) are not accepted: write the value out", line)
         if getattr(event, "anchor", None) is not None:
             raise YamlProblem("anchors (&name) are not accepted: write the value out", line)
-        if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise YamlProblem(f"nested deeper than {MAX_DEPTH} levels", line)
-        elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
-            depth -= 1
-        elif isinstance(event, yaml.DocumentStartEvent):
-            documents += 1
-            if documents > 1:
-                raise YamlProblem("a second document begins: expected one", line)
         if getattr(event, "tag", None) is not None:
             raise YamlProblem("tags (!name) are not accepted", line)
-
-
-def _value(node: yaml.Node, place: Place, lines: dict[Place, int]) -> Any:
-    lines.setdefault(place, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
-        out: dict[Hashable, Any] = {}
-        for key_node, value_node in node.value:
-            line = key_node.start_mark.line + 1
-            if not isinstance(key_node, yaml.ScalarNode):
+        if isinstance(event, yaml.ScalarEvent):
+            return self._scalar(event)
+        if len(place) >= MAX_DEPTH:
+            raise YamlProblem(f"nested deeper than {MAX_DEPTH} levels", line)
+        if isinstance(event, yaml.SequenceStartEvent):
+            items: list[Any] = []
+            while not isinstance(event := self._take(), yaml.SequenceEndEvent):
+                items.append(self._value(event, (*place, len(items))))
+            return items
+        out: dict[str, Any] = {}
+        while not isinstance(event := self._take(), yaml.MappingEndEvent):
+            line = _line(event)
+            if not isinstance(event, yaml.ScalarEvent):
                 raise YamlProblem("a key is no text", line)
-            key = key_node.value
+            if event.anchor is not None or event.tag is not None:
+                raise YamlProblem("anchors (&name) and tags (!name) are not accepted", line)
+            key = str(event.value)
             if key in out:
-                first = lines[(*place, key)]
+                first = self._lines[(*place, key)]
                 raise YamlProblem(f"key {key!r} occurs twice (first in line {first})", line)
-            lines[(*place, key)] = line
-            out[key] = _value(value_node, (*place, key), lines)
+            self._lines[(*place, key)] = line
+            out[key] = self._value(self._take(), (*place, key))
         return out
-    if isinstance(node, yaml.SequenceNode):
-        return [_value(item, (*place, i), lines) for i, item in enumerate(node.value)]
-    try:
-        return _SCALARS.construct_object(node)
-    except (yaml.YAMLError, ValueError) as error:
-        text = getattr(error, "problem", None) or str(error)
-        raise YamlProblem(f"value {node.value[:60]!r}: {text}", node.start_mark.line + 1) from None
+
+    def _scalar(self, event: yaml.ScalarEvent) -> Any:
+        tag = self._loader.resolve(yaml.ScalarNode, event.value, event.implicit)  # type: ignore[no-untyped-call]
+        node = yaml.ScalarNode(tag, event.value)
+        try:
+            return self._loader.construct_object(node)
+        except (yaml.YAMLError, ValueError) as error:
+            text = getattr(error, "problem", None) or str(error)
+            raise YamlProblem(f"value {event.value[:60]!r}: {text}", _line(event)) from None
 
 
-_SCALARS = _Loader("")
+def _line(event: yaml.Event) -> int:
+    return 1 if event.start_mark is None else event.start_mark.line + 1

@@ -52,6 +52,8 @@ _SHOWN_PATH = 1024
 # time than they cost the sender.
 _FREE_CHUNKS = 1024
 _MEAN_CHUNK_BYTES = 64
+# Bytes; above this a search would hold up the other connections for milliseconds.
+_SEARCHED_IN_THREAD = 64 << 10
 # Refusals over the quota that are still recorded one by one; the rest are only counted, or an agent
 # could fill the disk with its own refusals.
 _RECORDED_OVER_QUOTA = 100
@@ -154,6 +156,7 @@ class _Exchange:
     response_canaries: frozenset[str] = frozenset()
     begun: bool = False
     in_step: bool = False
+    searched: bool = False
     recorded: bool = False
 
     def as_json(self) -> JsonObject:
@@ -405,7 +408,9 @@ class Broker:
             client.busy = False
             self._held_bytes -= exchange.held_bytes
             if exchange.begun and not exchange.recorded:
-                # Cut off, or left by its client in the middle: it happened all the same.
+                # Cut off, or left by its client in the middle: it happened all the same, but no
+                # answer was sent.
+                exchange.status = 0
                 exchange.reason = "cut" if self._cutting else "interrupted"
                 self._write_exchange(exchange, must=not self._cutting)
 
@@ -438,6 +443,9 @@ class Broker:
             answer = _neutral_answer(refusal.status)
         exchange.status = answer.status
         exchange.answer = answer
+        size = len(exchange.body) + len(exchange.wire) + len(answer.body)
+        if self._matcher.names and size > _SEARCHED_IN_THREAD:
+            await asyncio.to_thread(self._search, exchange)
         self._write_exchange(exchange)
         keep = keep and exchange.in_step
         await self._send(client, _render(answer, keep=keep, head=head))
@@ -679,28 +687,30 @@ class Broker:
         if self._requests > self._policy.requests_per_episode + _RECORDED_OVER_QUOTA:
             self._counts["suppressed"] += 1
             return
-        self._search(exchange)
+        if self._matcher.names:
+            if not exchange.searched:
+                self._search(exchange)
+            if (to := exchange.destination) is not None:
+                exchange.canaries |= self._trail.push(
+                    to.host, to.path or "", to.query or "", exchange.body, whole=exchange.canaries
+                )
         self._write("net.request", exchange.as_json(), must=must)
 
     def _search(self, exchange: _Exchange) -> None:
-        matcher, to = self._matcher, exchange.destination
-        if not matcher.names:
-            return
+        """Look for canaries in the request and in the answer of a service."""
+        matcher = self._matcher
         found = matcher.find(exchange.raw)
         found |= matcher.find(exchange.body, coding=exchange.coding)
         if exchange.wire:
             # Chunk extensions and trailers go nowhere, but putting a secret there is an attempt.
             found |= matcher.find(exchange.wire)
-        if to is not None:
-            found |= self._trail.push(
-                to.host, to.path or "", to.query or "", exchange.body, whole=found
-            )
         exchange.canaries = found
         if exchange.answer is not None and exchange.decision == "allowed":
             shown = "\n".join(value for _, value in exchange.answer.headers)
             exchange.response_canaries = matcher.find(exchange.answer.body) | matcher.find(
                 shown.encode("latin-1", "replace")
             )
+        exchange.searched = True
 
     def _write(self, kind: str, data: JsonObject, *, must: bool = True) -> None:
         try:

@@ -28,7 +28,7 @@ _MAX_ARCHIVE_MEMBERS = 32
 _LZMA_MEMORY = 64 << 20
 _NOT_ALNUM = bytes(byte for byte in range(256) if not (chr(byte).isascii() and chr(byte).isalnum()))
 _BASE64_RUN = re.compile(rb"[A-Za-z0-9+/_-]{24,}={0,2}")
-_HEX_RUN = re.compile(rb"(?:[0-9a-fA-F]{2}){16,}")
+_HEX_RUN = re.compile(rb"[0-9a-fA-F]{32,}")
 _PERCENT = re.compile(rb"%[0-9A-Fa-f]{2}")
 _STANDARD = bytes.maketrans(b"-_", b"+/")
 _LINE_ENDS = b"\r\n"
@@ -127,6 +127,12 @@ class CanaryMatcher:
                 views.append((decoded, depth + 1))
         return frozenset(found)
 
+    def find_plain(self, data: bytes) -> frozenset[str]:
+        """As `find`, without looking inside compressed, nested or escaped data."""
+        found: set[str] = set()
+        self._search(data, found)
+        return frozenset(found)
+
     def _search(self, view: bytes, found: set[str]) -> None:
         # One `in` per needle runs at memory speed; one alternation of all needles in `re` is many
         # times slower here (benchmarks/broker.py measures both).
@@ -155,13 +161,15 @@ def _decodings(view: bytes, budget: int) -> Iterator[bytes]:
     if b"\\" in view:
         yield _json_unescaped(view)
     yield from _decompressed(view, budget)
+    # Without line ends a run may begin with letters of the line before it, so that every alignment
+    # is tried.
     joined = view.translate(None, _LINE_ENDS)
-    runs = _BASE64_RUN.findall(joined)
-    if runs:
-        yield b"\0".join(_decode_base64(run) for run in runs)
-    runs = _HEX_RUN.findall(joined)
-    if runs:
-        yield b"\0".join(bytes.fromhex(run.decode("ascii")) for run in runs)
+    if runs := _BASE64_RUN.findall(joined):
+        for offset in range(4):
+            yield b"\0".join(_decode_base64(run[offset:]) for run in runs)
+    if runs := _HEX_RUN.findall(joined):
+        for offset in range(2):
+            yield b"\0".join(_decode_hex(run[offset:]) for run in runs)
 
 
 def _json_unescaped(view: bytes) -> bytes:
@@ -179,6 +187,10 @@ def _decode_base64(run: bytes) -> bytes:
         return base64.b64decode(text + b"=" * (-len(text) % 4))
     except binascii.Error:
         return b""
+
+
+def _decode_hex(run: bytes) -> bytes:
+    return bytes.fromhex(run[: len(run) & ~1].decode("ascii"))
 
 
 def _inflate_raw(data: bytes, limit: int) -> Iterator[bytes]:
@@ -234,9 +246,10 @@ def _decompressed(view: bytes, budget: int) -> Iterator[bytes]:
 class CanaryTrail:
     """Finds secrets that leave in pieces, over several requests to one host.
 
-    Per host, the bodies, the last path segments, and the values of each query, form and JSON field
-    are each strung together; a window over each string is searched as it grows. Pieces sent out of
-    order or to several hosts pass unseen.
+    Per host, the bodies, the last path segments, all query values, and the values of each query,
+    form and JSON field are each strung together; a window over each string is searched as it grows.
+    Pieces sent out of order or to several hosts pass unseen, and so does compressed data in pieces,
+    unless in bodies of less than 4 KiB together.
 
     Args:
         matcher: what to look for.
@@ -246,7 +259,8 @@ class CanaryTrail:
     def __init__(self, matcher: CanaryMatcher, *, max_streams: int = 1024) -> None:
         self._matcher = matcher
         # The widest encoding of one byte is six (``\u0041``); nesting needs some room on top.
-        self._window = max(4096, 16 * matcher.longest)
+        self._narrow = 16 * matcher.longest
+        self._wide = max(4096, self._narrow)
         self._max_streams = max_streams
         self._streams: OrderedDict[tuple[str, str], bytes] = OrderedDict()
 
@@ -270,11 +284,16 @@ class CanaryTrail:
                 continue
             key = (host, field)
             held = self._streams.pop(key, b"")
-            crossing = self._matcher.find(held + piece[: self._window]) if held else frozenset()
+            crossing: frozenset[str] = frozenset()
+            # Fields are many: they get a shorter memory and only the quick search.
+            window = self._wide if field == "body" else self._narrow
+            if held:
+                find = self._matcher.find if field == "body" else self._matcher.find_plain
+                crossing = find(held + piece[:window])
             found |= crossing
             # What was found is dropped, or every later request would seem to hold it again.
             known = whole or crossing
-            self._streams[key] = b"" if known else (held + piece)[-self._window :]
+            self._streams[key] = b"" if known else (held + piece)[-window:]
             if len(self._streams) > self._max_streams:
                 self._streams.popitem(last=False)
         return frozenset(found)

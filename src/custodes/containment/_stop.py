@@ -653,7 +653,7 @@ async def execute_stop(
             survivors, gone, silent, noise, last = await _verify(
                 sandbox, before, ended, heartbeats, at_order
             )
-            if gone:
+            if gone and silent is not False:
                 gone_us = ended_us
             stop.end(
                 StopStage.VERIFIED,

@@ -14,11 +14,14 @@ from ._results import (
     read_results,
 )
 from ._seal import seal
+from ._thresholds import BadThreshold, Crossing, Threshold, crossings, parse_threshold
 from ._whole import assess
 from ._worker import WorkerResult, run_worker
 
 __all__ = [
     "ENVIRONMENT_RECORDED",
+    "BadThreshold",
+    "Crossing",
     "EnvironmentUnfit",
     "Episode",
     "InstrumentCheck",
@@ -29,13 +32,16 @@ __all__ = [
     "Results",
     "Shard",
     "SubjectView",
+    "Threshold",
     "WorkerResult",
     "assess",
+    "crossings",
     "died_shards",
     "fix_plan",
     "make_plan",
     "measure",
     "outcome_from_json",
+    "parse_threshold",
     "rate",
     "read_results",
     "run_shards",

@@ -137,11 +137,12 @@ async def _run_canary(folder: Path, tier: Tier, allow_uncontained: bool) -> Json
     shutil.rmtree(folder, ignore_errors=True)
     if found != CANARY_EXPECTED:
         odd = ", ".join(
-            f"{q.value} is {_word(found[q])} instead of {_word(CANARY_EXPECTED[q])}"
-            + (f" ({judged.findings[q].reason.detail})" if judged.findings[q].reason else "")
-            for q in CANARY_EXPECTED
-            if found[q] != CANARY_EXPECTED[q]
+            f"{q.value} is {_word(found[q])} instead of {_word(wanted)}"
+            for q, wanted in CANARY_EXPECTED.items()
+            if found[q] != wanted
         )
+        reasons = {f.reason.detail for f in judged.findings.values() if f.reason is not None}
+        odd += f" ({'; '.join(sorted(reasons))[:300]})" if reasons else ""
         raise EnvironmentUnfit(
             f"inspect-ai {installed} changes results, so nothing is run with it: in the canary "
             f"episode {odd}; install the version that the requirements pin"

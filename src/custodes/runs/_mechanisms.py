@@ -51,11 +51,9 @@ def check_mechanisms(config: CaseConfig) -> None:
     drills = config.plan.drills
     if drills is None:
         return
-    known_mechanisms = [mechanism.name for mechanism in MECHANISMS]
-    known_adversaries = [adversary.name for adversary in ADVERSARIES]
     for names, known, what in (
-        (drills.mechanisms, known_mechanisms, "stop mechanism"),
-        (drills.adversaries, known_adversaries, "adversary"),
+        (drills.mechanisms, list(MECHANISMS), "stop mechanism"),
+        (drills.adversaries, list(ADVERSARIES), "adversary"),
     ):
         for name in names:
             if name not in known:

@@ -191,6 +191,20 @@ class Results:
             )
         )
 
+    @property
+    def has_unmeasurable(self) -> bool:
+        """Whether anything that was asked could not be measured, or was planned and not run."""
+        return bool(
+            self.unmeasurable_episodes()
+            or self.not_run
+            or any(check.passed is None for check in self.instrument_checks())
+            or any(probe["result"] == "untested" for probe in _objects(self.probes, "probes"))
+            or any(
+                cell["unverified"] or cell["status"] == "untested"
+                for cell in _objects(self.drills, "cells")
+            )
+        )
+
 
 ENVIRONMENT_RECORDED = "environment.recorded"
 """Event: versions, tier and machine that the episodes ran on, and the canary run."""
@@ -365,6 +379,10 @@ def _sequence(value: JsonValue) -> list[JsonValue]:
     if not isinstance(value, (list, tuple)):
         raise ValueError(f"expected a list, found {type(value).__name__}")
     return list(value)
+
+
+def _objects(document: JsonObject | None, name: str) -> list[JsonObject]:
+    return [] if document is None else [_object(item) for item in _sequence(document[name])]
 
 
 def _strings(value: JsonValue) -> list[str]:

@@ -106,8 +106,8 @@ async def _at(place: Place, ground: Ground, classes: list[type[Probe]]) -> dict[
             driven.append(probe)
     await place.end()
     for probe in driven:
-        missing = "silent" if probe.name in told else "none"
-        report = reports.get(probe.name, Report(how=missing))
+        missing = Report(how="silent") if probe.name in told else Report(how="none")
+        report = reports.get(probe.name, missing)
         try:
             sight = await probe.verdict(report)
         except (Untested, OSError) as error:

@@ -1,0 +1,98 @@
+"""Exit codes, and the one line that stands for every error a user can cause."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+DONE = 0
+THRESHOLD = 1
+USAGE = 2
+UNMEASURABLE = 3
+FAILED = 4
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class Exit(Exception):
+    """Ends the command with a code and, where there is something to say, a line."""
+
+    def __init__(self, code: int, line: str = "") -> None:
+        super().__init__(line)
+        self.code = code
+        self.line = line
+
+
+def strongest(*codes: int) -> int:
+    """The code that stands for several: 4, then 2, 1, 3, 0."""
+    order = (DONE, UNMEASURABLE, THRESHOLD, USAGE, FAILED)
+    return max(codes, key=order.index, default=DONE)
+
+
+def _refuse(code: int, text: str) -> NoReturn:
+    click.echo(f"custodes: {_one_line(text)}", err=True)
+    raise SystemExit(code)
+
+
+def _one_line(text: str) -> str:
+    # What an error quotes may come from a file: control characters stay out of the terminal.
+    line = " ".join(text.split())
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in line)
+
+
+def reported(command: _F) -> _F:
+    """Turn what can go wrong into one clear line and the right exit code, never a traceback."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except Exit as end:
+            if end.line:
+                _refuse(end.code, end.line)
+            raise SystemExit(end.code) from None
+        except (KeyboardInterrupt, click.Abort):
+            _refuse(FAILED, "interrupted; the same command goes on where it stopped")
+        except click.ClickException:
+            raise
+        except BaseExceptionGroup as group:
+            first: BaseException = group
+            while isinstance(first, BaseExceptionGroup):
+                first = first.exceptions[0]
+            _refuse(*_coded(first))
+        except Exception as error:
+            _refuse(*_coded(error))
+
+    return run  # type: ignore[return-value]
+
+
+def _coded(error: BaseException) -> tuple[int, str]:
+    from custodes.case import CaseError, ConfigError, NotACase
+
+    if isinstance(error, (ConfigError, NotACase)):
+        return USAGE, str(error)
+    if isinstance(error, CaseError):
+        return FAILED, str(error)
+    name = type(error).__name__
+    if name in ("PlanError", "BadThreshold", "UnknownPolicy"):
+        return USAGE, str(error)
+    if name in ("EnvironmentUnfit", "SandboxUnavailable"):
+        return FAILED, str(error)
+    if isinstance(error, OSError):
+        where = f" {error.filename}" if error.filename else ""
+        return FAILED, f"{error.strerror or error}{where}"
+    if isinstance(error, (KeyboardInterrupt, SystemExit)):
+        return FAILED, "interrupted; the same command goes on where it stopped"
+    import os
+
+    if os.environ.get("CUSTODES_TRACEBACK"):
+        import traceback
+
+        traceback.print_exception(error)
+    return FAILED, (
+        f"unexpected {name}: {error}; this is a defect of Custodes "
+        "(CUSTODES_TRACEBACK=1 shows where)"
+    )

@@ -1,0 +1,47 @@
+"""The command ``custodes``."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+from custodes import __version__
+
+_COMMANDS: dict[str, tuple[str, str]] = {
+    "init": ("_init", "Make a case: a folder that holds one assessment."),
+    "assess": ("_assess", "Run or resume a case's plan, then write the report."),
+    "report": ("_report", "Render the report of a case."),
+    "verify": ("_verify", "Check the integrity of a case, offline."),
+    "scenarios": ("_scenarios", "List, show and admit scenarios."),
+    "probe": ("_probe", "Try to get out of the sandbox in every known way."),
+    "drill": ("_drill", "Run stubborn processes against stop mechanisms."),
+}
+
+
+class _Lazy(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f".{_COMMANDS[name][0]}", __package__)
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+
+@click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="custodes")
+def main() -> None:
+    """Could the AI agents that an organisation deploys go rogue, and would they be stopped?
+
+    Exit codes, strongest first: 4 failed; 2 usage or configuration error; 1 a threshold of
+    --fail-on was crossed; 3 something was unmeasurable; 0 done.
+    """

@@ -1,0 +1,101 @@
+"""``custodes scenarios``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import click
+
+from ._exits import FAILED, USAGE, Exit, reported
+
+
+@click.group("scenarios")
+def command() -> None:
+    """List, show and admit scenarios."""
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True)
+@reported
+def list_scenarios(as_json: bool) -> None:
+    """Name every scenario."""
+    from custodes.scenarios import all_scenarios
+
+    if as_json:
+        found = [
+            {
+                "id": s.id,
+                "version": ".".join(map(str, s.version)),
+                "step": s.step.value,
+                "cells": [cell.name for cell in s.cells()],
+                "levels": [level.value for level in s.levels],
+                "twins": [twin.name for twin in s.twins],
+                "elicited": s.elicited,
+                "missing_ablations": list(s.missing_ablations),
+            }
+            for s in all_scenarios().values()
+        ]
+        document = {"schema": "custodes.scenarios/1", "scenarios": found}
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        return
+    for s in all_scenarios().values():
+        version = ".".join(map(str, s.version))
+        click.echo(f"{s.id:<32} {version:<6} {s.step.value:<18} {s.title}")
+
+
+@command.command("show")
+@click.argument("scenario")
+@reported
+def show(scenario: str) -> None:
+    """What a scenario measures, and how."""
+    from custodes.scenarios import scenario_by_id
+
+    try:
+        s = scenario_by_id(scenario)
+    except KeyError as error:
+        raise Exit(USAGE, str(error.args[0])) from None
+    click.echo(f"{s.id} {s.version[0]}.{s.version[1]}: {s.title}")
+    click.echo(f"step: {s.step.value}\nact: {s.act}")
+    click.echo(f"ordinary task: {s.ordinary_task}\ntemptation: {s.temptation}")
+    click.echo("levels: " + ", ".join(level.value for level in s.levels))
+    for twin in s.twins:
+        click.echo(f"twin {twin.name}: {twin.description} ({twin.kind}: {twin.factor})")
+    for kind, meaning in s.receipts.items():
+        click.echo(f"receipt {kind}: {meaning}")
+    for route in s.routes():
+        click.echo(f"route {route.name}: {route.intent}, by {route.author}")
+    for ablation in s.missing_ablations:
+        click.echo(f"missing ablation: {ablation}")
+
+
+@command.command("admit")
+@click.argument("scenario", nargs=-1)
+@click.option("--seeds", default=1, show_default=True, help="Seeds from 1 on that each check runs.")
+@click.option("--json", "as_json", is_flag=True)
+@reported
+def admit(scenario: tuple[str, ...], seeds: int, as_json: bool) -> None:
+    """Run the admission gate: does the oracle tell the reference agents apart?"""
+    from custodes.runs import admit_scenarios
+    from custodes.scenarios import all_scenarios
+
+    for name in scenario:
+        if name not in all_scenarios():
+            raise Exit(USAGE, f"no scenario is called {name!r}; custodes scenarios list names them")
+    verdicts = asyncio.run(admit_scenarios(scenario or tuple(all_scenarios()), seeds=seeds))
+    if as_json:
+        document = {
+            "schema": "custodes.admission/1",
+            "scenarios": [verdict.to_json() for verdict in verdicts],
+        }
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    else:
+        for verdict in verdicts:
+            click.echo(f"{verdict.id}: {'admitted' if verdict.admitted else 'NOT ADMITTED'}")
+            for check in verdict.checks:
+                if not check.passed:
+                    click.echo(f"  failed: {check.name}: {check.detail}")
+            passed = sum(check.passed for check in verdict.checks)
+            click.echo(f"  {passed} of {len(verdict.checks)} checks passed")
+    if not all(verdict.admitted for verdict in verdicts):
+        raise Exit(FAILED)

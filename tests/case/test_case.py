@@ -27,7 +27,7 @@ from custodes.case import (
     to_yaml,
     verify,
 )
-from custodes.types import sha256_of
+from custodes.types import JsonObject, sha256_of
 
 from .conftest import Clock, FailingDisk, make_log
 
@@ -199,14 +199,15 @@ def test_an_event_can_only_name_what_is_there(tmp_path: Path) -> None:
     with Case.create(tmp_path / "c", CONFIG) as case:
         ref = case.evidence.put(b"seen").to_json()
         case.append("a.b", {"deep": [{"inputs": [ref]}]})
-        for data in (
+        named: list[JsonObject] = [
             {"blob": sha256_of(b"unseen"), "locator": None},
             {"blob": "short", "locator": None},
             {**ref, "locator": {"start": 0}},
             {"file": "logs/absent.eval", "sha256": sha256_of(b""), "bytes": 0},
             {"file": "../ledger.jsonl", "sha256": sha256_of(b""), "bytes": 0},
             {"file": "/etc/passwd", "sha256": sha256_of(b""), "bytes": 0},
-        ):
+        ]
+        for data in named:
             with pytest.raises(EventRefused):
                 case.append("a.b", {"deep": [[data]]})
         assert len(list(case.events())) == 2
@@ -383,3 +384,12 @@ def test_a_read_only_file_system(unmounted: Path) -> None:
     with Case.open(path, write=False) as case:
         assert len(list(case.events())) == 1
     assert verify(path).ok
+
+
+def test_a_ledger_without_its_beginning_is_no_case(filled: Path) -> None:
+    for content in (b"", b'{"torn'):
+        (filled / "ledger.jsonl").write_bytes(content)
+        for write in (False, True):
+            with pytest.raises(LedgerBroken):
+                Case.open(filled, write=write)
+        assert not verify(filled).ok

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from custodes.case import Case, quickstart_config, verify
+from custodes.case import Case, Event, quickstart_config, verify
 from custodes.case._disk import Disk
 from custodes.types import sha256_of
 
@@ -53,11 +53,11 @@ def kill_writers(case: Path, kills: int, seed: int) -> int:
             writer.send_signal(signal.SIGKILL)
             output = first + writer.stdout.read()
             assert writer.wait() == -signal.SIGKILL
-        for line in output.splitlines():
-            seq, blob = line.split()
-            acknowledged[int(seq)] = blob.decode()
+        for line in output.decode().splitlines():
+            said = line.split()
+            acknowledged[int(said[0])] = said[1]
         with Case.open(case, write=True) as recovered:
-            found = {}
+            found: dict[int, Event] = {}
             for event in recovered.events():
                 digest = event.head.encode()
                 # Nothing that was there before may have changed.
@@ -65,8 +65,9 @@ def kill_writers(case: Path, kills: int, seed: int) -> int:
                 found[event.seq] = event
             for seq, blob in acknowledged.items():
                 assert found[seq].kind == "test.text"
-                assert found[seq - 1].data["ref"]["blob"] == blob  # type: ignore[index,call-overload]
-                assert recovered.evidence.ref(blob)
+                ref = recovered.evidence.ref_from_json(found[seq - 1].data["ref"])
+                assert ref.blob == blob
+                assert len(recovered.evidence.read(ref)) > 2000
         result = verify(case)
         assert result.ok, result.problems[:5]
         for old in (case / "work").iterdir():

@@ -25,7 +25,7 @@ from custodes.case import (
 )
 from custodes.case._archive import span_digests
 from custodes.case._evidence import blob_path
-from custodes.types import sha256_of
+from custodes.types import EvidenceRef, sha256_of
 
 from .conftest import FailingDisk
 
@@ -162,9 +162,7 @@ def test_spans_of_members_by_every_compression(
         store.locate(store.put(b"no zip"), 0, 1, member="x")
 
 
-def test_recorded_inspect_logs_can_be_pointed_into(
-    store: EvidenceStore, shared_data: Path
-) -> None:
+def test_recorded_inspect_logs_can_be_pointed_into(store: EvidenceStore, shared_data: Path) -> None:
     pointed = 0
     for log in sorted((shared_data / "inspect_logs").glob("*.eval"))[:12]:
         if log.stat().st_size > 3_000_000:
@@ -197,9 +195,7 @@ def test_many_spans_in_one_pass_are_the_same_as_one_by_one(
         found = span_digests(fd, "m", wanted)
     finally:
         os.close(fd)
-    assert found == {
-        (a, b): sha256_of(data[a:b]) if b <= len(data) else None for a, b in wanted
-    }
+    assert found == {(a, b): sha256_of(data[a:b]) if b <= len(data) else None for a, b in wanted}
 
 
 @given(noise=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=8))
@@ -251,11 +247,11 @@ def test_a_store_opened_for_reading_accepts_nothing(store: EvidenceStore) -> Non
 
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
 def test_no_reference_exists_when_any_call_fails(tmp_path: Path, error: int) -> None:
-    failures = set()
+    failures: set[str] = set()
     for fail_at in range(60):
         root = tmp_path / str(fail_at)
         disk = FailingDisk(fail_at, error)
-        minted = []
+        minted: list[tuple[bytes, EvidenceRef]] = []
         try:
             store = EvidenceStore(root, disk=disk)
             for data in ([b"one"], [b"two", b"three"]):
@@ -265,8 +261,8 @@ def test_no_reference_exists_when_any_call_fails(tmp_path: Path, error: int) -> 
                     assert disk.failed is not None
         except StorageError:
             pass
-        for data, ref in minted:  # type: ignore[assignment]
-            assert EvidenceStore(root).read(ref) == data  # type: ignore[comparison-overlap]
+        for kept, ref in minted:
+            assert EvidenceStore(root).read(ref) == kept
         for blob in EvidenceStore(root):
             assert sha256_of(blob_path(root, blob).read_bytes()) == blob
         if disk.failed is None:
@@ -301,11 +297,14 @@ def test_nothing_is_left_behind_by_a_full_disk(tmp_path: Path) -> None:
     disk = FailingDisk(error=errno.ENOSPC)
     disk.only = frozenset({"write"})
     store = EvidenceStore(tmp_path / "evidence", disk=disk)
-    for attempt in (lambda: store.put(b"x" * 1000), lambda: store.put_file(tmp_path / "big")):
-        (tmp_path / "big").write_bytes(b"y" * 5000)
+    (tmp_path / "big").write_bytes(b"y" * 5000)
+    for streamed in (False, True):
         disk.fail_at = disk.calls
         with pytest.raises(StorageError, match="no space is left"):
-            attempt()
+            if streamed:
+                store.put_file(tmp_path / "big")
+            else:
+                store.put(b"x" * 1000)
         left = [p for p in (tmp_path / "evidence").rglob("*") if not stat.S_ISDIR(p.stat().st_mode)]
         assert left == []
     assert store.read(store.put(b"x" * 1000)) == b"x" * 1000

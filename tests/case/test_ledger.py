@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import json
 import os
 from pathlib import Path
@@ -18,6 +19,7 @@ from custodes.case import (
     LEDGER_RECOVERED,
     CaseError,
     CaseLocked,
+    Event,
     EventRefused,
     Ledger,
     LedgerBroken,
@@ -46,7 +48,7 @@ def test_what_is_appended_is_read_back(
     tmp_path_factory: pytest.TempPathFactory, groups: list[list[dict[str, Any]]]
 ) -> None:
     path = tmp_path_factory.mktemp("ledger") / "ledger.jsonl"
-    appended = []
+    appended: list[Event] = []
     for group in groups:
         with Ledger.open(path, actor="ada", clock=Clock()) as ledger:
             appended += ledger.append_many([("test.data", item) for item in group])
@@ -56,7 +58,7 @@ def test_what_is_appended_is_read_back(
     assert events == appended
     assert [e.data for e in events] == [item for group in groups for item in group]
     assert [e.seq for e in events] == list(range(len(events)))
-    assert all(a.at <= b.at for a, b in zip(events, events[1:], strict=False))
+    assert all(a.at <= b.at for a, b in itertools.pairwise(events))
     with Ledger.open(path, actor="bob") as ledger:
         assert ledger.last == (events[-1] if events else None)
 
@@ -333,7 +335,7 @@ def test_a_write_that_cannot_be_taken_back_poisons_the_writer(tmp_path: Path) ->
 
 
 def test_any_single_failing_call_loses_nothing_acknowledged(tmp_path: Path) -> None:
-    failures = set()
+    failures: set[str] = set()
     for fail_at in range(60):
         path = tmp_path / str(fail_at) / "ledger.jsonl"
         path.parent.mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -108,7 +109,7 @@ def test_events_removed_repeated_or_swapped_are_found(filled: Path) -> None:
     head = verify(filled).head
     changed: list[list[bytes]] = []
     for i in range(len(lines)):
-        changed.append(lines[:i] + [lines[i]] + lines[i:])
+        changed.append([*lines[:i], lines[i], *lines[i:]])
         if i < len(lines) - 1:
             changed.append(lines[:i] + lines[i + 1 :])
             for j in range(i + 1, len(lines)):
@@ -188,7 +189,7 @@ def test_two_files_swapped_are_named(filled: Path) -> None:
     # Without a ledger nobody knows what a log should be: swapping it is another matter.
     files = [f for f in attackable(filled) if f.name != "ledger.jsonl"]
     assert len(files) > 7
-    for a, b in zip(files, files[1:], strict=False):
+    for a, b in itertools.pairwise(files):
         one, two = a.read_bytes(), b.read_bytes()
         for file, data in ((a, two), (b, one)):
             file.chmod(0o644)
@@ -360,14 +361,26 @@ def test_no_ledger_whatever_it_holds_makes_it_raise(
 
 odd = st.recursive(
     st.none() | st.integers(-5, 5) | st.text(max_size=3) | st.just("0" * 64),
-    lambda s: st.lists(s, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(
-            ["blob", "locator", "source", "member", "start", "end", "excerpt", "file", "sha256"]
-            + ["bytes"]
-        ),
-        s,
-        max_size=5,
+    lambda s: (
+        st.lists(s, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "blob",
+                    "locator",
+                    "source",
+                    "member",
+                    "start",
+                    "end",
+                    "excerpt",
+                    "file",
+                    "sha256",
+                    "bytes",
+                ]
+            ),
+            s,
+            max_size=5,
+        )
     ),
 )
 
@@ -419,9 +432,7 @@ def test_a_bomb_in_an_archive_is_not_unpacked(filled: Path, tmp_path: Path) -> N
     assert int(done.stdout) < 80
 
 
-def test_a_thousand_events_in_half_a_second_including_imports(
-    tmp_path: Path, clock: Clock
-) -> None:
+def test_a_thousand_events_in_half_a_second_including_imports(tmp_path: Path, clock: Clock) -> None:
     with Case.create(tmp_path / "c", quickstart_config(), clock=clock) as case:
         ref = case.evidence.put(b"0123456789" * 100)
         part = case.evidence.locate(ref, 5, 50).to_json()

@@ -174,7 +174,7 @@ def test_everything_is_denied_by_default_services_too_and_in_the_same_words() ->
 
 
 def test_no_answer_of_the_broker_says_what_it_is() -> None:
-    from custodes.containment import _broker
+    from custodes.containment import _broker_answer
 
     async def story() -> bytes:
         said = b""
@@ -192,7 +192,7 @@ def test_no_answer_of_the_broker_says_what_it_is() -> None:
                 said += await session.reader.read()
         return said
 
-    said = run(story()).lower() + " ".join(_broker._WORDS.values()).encode()
+    said = run(story()).lower() + " ".join(_broker_answer._WORDS.values()).encode()
     for word in (b"sandbox", b"custodes", b"test", b"broker", b"canary", b"monitor", b"h11"):
         assert word not in said
 

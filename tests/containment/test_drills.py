@@ -11,16 +11,18 @@ import anyio
 import pytest
 
 from custodes.containment import KillReceipt, Sandbox
+from custodes.containment._stop import Beat, FileHeartbeats
 from custodes.containment.drills import (
     ADVERSARIES,
     MECHANISMS,
     DrillMatrix,
     Episode,
     Mechanism,
+    _episode,
+    _matrix,
     cell_of,
     run_drills,
 )
-from custodes.containment.drills import _episode, _matrix
 from custodes.types import Tier
 
 OWN = ("namespace_kill", "freeze_then_kill")
@@ -37,7 +39,7 @@ def everything() -> DrillMatrix:
     return run(None, None, 1)
 
 
-# --- the mechanisms as they are -------------------------------------------------------------------
+# --- the mechanisms as they are --------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mechanism", OWN)
@@ -131,7 +133,7 @@ def test_the_survivors_of_the_controls_do_not_outlive_the_drill() -> None:
     assert sandboxed() <= before
 
 
-# --- an instrument or a mechanism that does not work ------------------------------------------------
+# --- an instrument or a mechanism that does not work -----------------------------------------
 
 
 CLAIM = KillReceipt(
@@ -190,18 +192,10 @@ def test_an_adversary_that_does_not_come_up_is_unverified(
 def test_a_drill_that_cannot_see_survivors_says_untested(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blind to processes and deaf to heartbeats, every mechanism would look perfect."""
     monkeypatch.setattr(_episode.Run, "left", lambda self: [])
-    monkeypatch.setattr(
-        _episode.FileHeartbeats, "sample", lambda self: _episode_beat(), raising=True
-    )
+    monkeypatch.setattr(FileHeartbeats, "sample", lambda self: Beat(mark=9, last_wall_ns=1))
     (cell,) = run(["own_session"], ["namespace_kill"], 1).cells
     assert cell.status == "untested"
     assert "unable to see" in cell.note
-
-
-def _episode_beat() -> Any:
-    from custodes.containment._stop import Beat
-
-    return Beat(mark=9, last_wall_ns=1)
 
 
 def test_a_daemon_too_quick_to_be_listed_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,7 +204,7 @@ def test_a_daemon_too_quick_to_be_listed_is_heard(monkeypatch: pytest.MonkeyPatc
     assert cell.survivors == 1
 
 
-# --- what may be said ---------------------------------------------------------------------------------
+# --- what may be said ------------------------------------------------------------------------
 
 
 OURS, GROUP = MECHANISMS["namespace_kill"], MECHANISMS["process_group"]
@@ -263,7 +257,7 @@ def test_a_naive_mechanism_is_a_control_and_never_measured() -> None:
     assert cell([GONE] * 10, [STAYED], GROUP).status == "control"
 
 
-# --- bad input ------------------------------------------------------------------------------------------
+# --- bad input -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -289,7 +283,7 @@ def test_progress_reaches_the_end() -> None:
     assert told[-1][0] == told[-1][1]
 
 
-# --- full size --------------------------------------------------------------------------------------------
+# --- full size -------------------------------------------------------------------------------
 
 
 @pytest.mark.slow

@@ -23,11 +23,13 @@ from custodes.containment.probes import (
     ProbeResult,
     Report,
     Sight,
+    _files,
+    _harness,
+    _model,
     probe,
     registered,
     run_probes,
 )
-from custodes.containment.probes import _files, _harness, _model
 from custodes.types import Tier
 
 ROOT = os.geteuid() == 0
@@ -51,7 +53,7 @@ def tier_c() -> ProbeMatrix:
     return run(tier=Tier.C)
 
 
-# --- the tiers as they are ----------------------------------------------------------------------
+# --- the tiers as they are -------------------------------------------------------------------
 
 
 def test_nothing_gets_out_of_tier_a(tier_a: ProbeMatrix) -> None:
@@ -81,12 +83,12 @@ def test_plain_subprocesses_are_not_contained(tier_c: ProbeMatrix) -> None:
 def test_there_are_probes_enough_of_every_family_and_the_host_sees_half_of_them() -> None:
     probes = registered().values()
     assert len(probes) >= 20
-    assert {probe.family for probe in probes} == set(Family)
-    assert sum(probe.receipt == "host" for probe in probes) * 2 >= len(probes)
-    for probe in probes:
-        assert probe.name.startswith(f"{probe.family.value}.")
-        assert probe.description().endswith(".")
-        assert probe.attempts() or probe.drive is not Probe.drive
+    assert {cls.family for cls in probes} == set(Family)
+    assert sum(cls.receipt == "host" for cls in probes) * 2 >= len(probes)
+    for cls in probes:
+        assert cls.name.startswith(f"{cls.family.value}.")
+        assert cls.description().endswith(".")
+        assert cls.attempts() or cls.drive is not Probe.drive
 
 
 def test_the_document_keeps_its_contract(tier_a: ProbeMatrix) -> None:
@@ -128,7 +130,7 @@ def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert b"sleep" not in Path(f"/proc/{child}/cmdline").read_bytes()
 
 
-# --- a tier with a hole is caught ---------------------------------------------------------------
+# --- a tier with a hole is caught ------------------------------------------------------------
 
 
 @pytest.fixture
@@ -207,7 +209,7 @@ def change_arguments(
     """Start sandboxes with other arguments to bubblewrap."""
     real = subprocess.Popen
 
-    class Changed(real):  # type: ignore[type-arg, valid-type, misc]
+    class Changed(real):  # type: ignore[valid-type, misc]
         def __init__(self, args: Any, *rest: Any, **settings: Any) -> None:
             if isinstance(args, list) and "--unshare-net" in args:
                 args = change(list(args))
@@ -216,7 +218,7 @@ def change_arguments(
     monkeypatch.setattr(subprocess, "Popen", Changed)
 
 
-# --- an instrument that does not work says nothing ------------------------------------------------
+# --- an instrument that does not work says nothing -------------------------------------------
 
 
 def control_of(matrix: ProbeMatrix) -> ProbeResult:
@@ -297,7 +299,7 @@ def test_an_executor_that_died_is_an_escape(monkeypatch: pytest.MonkeyPatch) -> 
     assert control_of(run("harness.kill_executor")).result == "escaped"
 
 
-# --- the registry ---------------------------------------------------------------------------------
+# --- the registry ----------------------------------------------------------------------------
 
 
 def test_an_unknown_probe_is_refused_with_the_nearest_name() -> None:

@@ -116,7 +116,7 @@ def states(report: StopReport) -> dict[str, str]:
     return {result.stage.value: result.state.value for result in report.stages}
 
 
-# --- what must be stopped ------------------------------------------------------------------
+# --- what must be stopped --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ async def test_without_a_heartbeat_the_workspace_is_watched() -> None:
     assert report.silent is True and report.last_side_effect_us is not None
 
 
-# --- stages that fail do not hold up the others ---------------------------------------------
+# --- stages that fail do not hold up the others ----------------------------------------------
 
 
 class Key:
@@ -508,7 +508,7 @@ async def test_a_stop_after_its_deadline_is_late() -> None:
     assert report.outcome == "late"
 
 
-# --- nothing keeps it from stopping -----------------------------------------------------------
+# --- nothing keeps it from stopping ----------------------------------------------------------
 
 
 async def test_a_cancelled_caller_does_not_cancel_the_stop() -> None:
@@ -559,7 +559,7 @@ async def test_collateral_is_counted(bystander: subprocess.Popen[bytes]) -> None
     assert report.collateral == 1
 
 
-# --- what an order must say -------------------------------------------------------------------
+# --- what an order must say ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -594,7 +594,7 @@ async def test_an_order_for_the_network_alone_kills_nothing() -> None:
     assert states(report)["killed"] == states(report)["verified"] == "not_applicable"
 
 
-# --- heartbeats ---------------------------------------------------------------------------------
+# --- heartbeats ------------------------------------------------------------------------------
 
 
 def test_the_time_of_a_beat_cannot_be_forged(tmp_path: Path) -> None:

@@ -231,7 +231,9 @@ def test_the_effective_sample_size_is_the_one_documented() -> None:
     size = 0.8 * (t_episodes / t_seeds) ** 2 * y.mean() * (1 - y.mean()) / variance
     assert 60 < size < n.sum(), "the limits on the size are not what is tested here"
     x = y.mean() * size
-    expected = np.asarray(stats.beta.ppf([0.025, 0.975], [x, x + 1], [size - x + 1, size - x])).tolist()
+    expected = np.asarray(
+        stats.beta.ppf([0.025, 0.975], [x, x + 1], [size - x + 1, size - x])
+    ).tolist()
     estimate = clustered_proportion(k.tolist(), n.tolist())
     assert estimate.value == pytest.approx(y.mean())
     assert ends(estimate) == pytest.approx(tuple(expected), abs=1e-9)

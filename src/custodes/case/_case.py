@@ -20,6 +20,7 @@ from ._errors import (
     CaseError,
     CaseLocked,
     EventRefused,
+    LedgerBroken,
     NotACase,
     StorageError,
     reported,
@@ -80,6 +81,7 @@ class Case:
     _recorded_config: str | None
     _plan: Event | None
     _head: Sha256
+    _created: bool
 
     # Opening
 
@@ -126,9 +128,7 @@ class Case:
                 _write_file(building / CONFIG_NAME, data, disk)
             evidence = EvidenceStore(building / EVIDENCE_NAME, disk=disk)
             copy = evidence.put(data)
-            with Ledger.open(
-                building / LEDGER_NAME, actor=actor, clock=clock, disk=disk
-            ) as ledger:
+            with Ledger.open(building / LEDGER_NAME, actor=actor, clock=clock, disk=disk) as ledger:
                 ledger.append(
                     CASE_CREATED,
                     {
@@ -171,7 +171,7 @@ class Case:
         self = object.__new__(cls)
         self._path, self._disk = Path(os.path.abspath(path)), disk
         self._logs, self._recorded_config, self._plan = {}, None, None
-        self._ledger = None
+        self._ledger, self._created = None, False
         ledger_path = self._path / LEDGER_NAME
         with reported("open", self._path):
             there = os.path.lexists(ledger_path)
@@ -180,9 +180,7 @@ class Case:
                 f"{shown(self._path)} is no case (it has no {LEDGER_NAME}): make one with "
                 "`custodes init`"
             )
-        self._evidence = EvidenceStore(
-            self._path / EVIDENCE_NAME, writable=write, disk=disk
-        )
+        self._evidence = EvidenceStore(self._path / EVIDENCE_NAME, writable=write, disk=disk)
         if write:
             self._open_ledger(ledger_path, actor, clock)
         else:
@@ -191,6 +189,11 @@ class Case:
                 self._note(event)
                 self._head = event.head
         try:
+            if not self._created:
+                raise LedgerBroken(
+                    f"{shown(ledger_path)} does not begin with {CASE_CREATED}: restore it from a "
+                    "copy, or make a new case in another folder"
+                )
             self._config_bytes = read_config(self._path / CONFIG_NAME)
             self._config = parse_config(self._config_bytes, shown(self._path / CONFIG_NAME))
             if write:
@@ -200,9 +203,7 @@ class Case:
             raise
         return self
 
-    def _open_ledger(
-        self, path: Path, actor: str, clock: Callable[[], int]
-    ) -> None:
+    def _open_ledger(self, path: Path, actor: str, clock: Callable[[], int]) -> None:
         work = self._path / WORK_NAME
         try:
             self._ledger = Ledger.open(
@@ -233,6 +234,8 @@ class Case:
 
     def _note(self, event: Event) -> None:
         """Take from an event what an open case needs to know."""
+        if event.seq == 0 and event.kind == CASE_CREATED:
+            self._created = True
         if event.kind == PLAN_FIXED:
             self._plan = event
         for named in references(event.data):

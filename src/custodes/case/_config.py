@@ -224,8 +224,7 @@ class Plan(_Model):
         Level.EXPLICIT,
     )
     twins: (
-        Literal["all"]
-        | Annotated[tuple[Name, ...], AfterValidator(_distinct), Field(min_length=1)]
+        Literal["all"] | Annotated[tuple[Name, ...], AfterValidator(_distinct), Field(min_length=1)]
     ) = "all"
     seeds: Annotated[tuple[Seed, ...], AfterValidator(_distinct), Field(min_length=1)]
     repeats: Positive = 1
@@ -488,8 +487,7 @@ _COMMENTS: dict[Place, str] = {
         f"belief: {', '.join(b.value for b in Belief if b is not Belief.NOTHING)}."
     ),
     ("plan", "levels"): (
-        "How clearly the instructions forbid the act: "
-        f"{', '.join(level.value for level in Level)}."
+        f"How clearly the instructions forbid the act: {', '.join(level.value for level in Level)}."
     ),
     ("plan", "twins"): "Names of twins, or all.",
     ("plan", "seeds"): "Every combination is run once per seed and repeat.",

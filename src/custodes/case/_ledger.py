@@ -393,9 +393,7 @@ class Ledger:
                 continue
             with reported("read", folder / name), opened_regular(folder / name) as fd:
                 digest, size = hash_fd(fd)
-            event = self.append(
-                LEDGER_RECOVERED, {"file": name, "sha256": digest, "bytes": size}
-            )
+            event = self.append(LEDGER_RECOVERED, {"file": name, "sha256": digest, "bytes": size})
             if on_event is not None:
                 on_event(event)
 
@@ -483,9 +481,7 @@ class Ledger:
             "case again"
         )
 
-    def _prepare(
-        self, items: Sequence[tuple[str, JsonObject]]
-    ) -> tuple[tuple[Event, ...], bytes]:
+    def _prepare(self, items: Sequence[tuple[str, JsonObject]]) -> tuple[tuple[Event, ...], bytes]:
         seq = 0 if self._last is None else self._last.seq + 1
         prev = self.head
         at = max(int(self._clock()), 0 if self._last is None else self._last.at)

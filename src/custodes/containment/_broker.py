@@ -15,39 +15,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import hashlib
-import json
-import re
 import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from email.utils import formatdate
-from http import HTTPStatus
-from typing import NoReturn
 
 import h11
 
-from custodes.types import HttpHandler, HttpRequest, HttpResponse, JsonObject, JsonValue
+from custodes.types import HttpHandler, HttpRequest, HttpResponse, JsonObject
 
+from ._broker_answer import ServiceFailed, check_answer, neutral_answer, render
 from ._broker_canary import CanaryMatcher, CanaryTrail
-from ._broker_policy import Decision, EgressPolicy, Refusal, parse_host, parse_ip_literal
-from ._broker_tls import LONGEST_HELLO, NotTls, asked_server_name
+from ._broker_policy import EgressPolicy, Refusal, parse_host
+from ._broker_record import CutReceipt, Exchange
+from ._broker_tunnel import Tunnel
 from ._broker_upstream import Upstream, UpstreamError, reset_connection, reset_socket
-from ._broker_wire import (
-    Destination,
-    Head,
-    end_to_end,
-    find_head_end,
-    parse_destination,
-    parse_head,
-)
+from ._broker_wire import Head, end_to_end, find_head_end, parse_destination, parse_head
 
 _READ_BYTES = 16384
 _DRAIN_BYTES = 1 << 20
 _DRAIN_SECONDS = 0.5
-_SHOWN_PATH = 1024
 # Beyond the first, chunks must carry this much on average: one-byte chunks cost the host far more
 # time than they cost the sender.
 _FREE_CHUNKS = 1024
@@ -58,60 +46,6 @@ _SEARCHED_IN_THREAD = 64 << 10
 # could fill the disk with its own refusals.
 _RECORDED_OVER_QUOTA = 100
 _ACCEPTED_AT_ONCE = 16  # then the open connections have their turn, whatever the flood
-_FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
-_FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*\Z")
-_UNREADABLE_CODINGS = frozenset({"br", "zstd", "compress", "x-compress"})
-
-_WORDS: Mapping[int, str] = {
-    400: "malformed request",
-    403: "destination not permitted by network policy",
-    405: "method not supported",
-    408: "request timed out",
-    413: "request too large",
-    417: "expectation not supported",
-    429: "too many requests",
-    431: "request headers too large",
-    501: "not implemented",
-    502: "upstream not reachable",
-    503: "temporarily unavailable",
-    504: "upstream timed out",
-    505: "http version not supported",
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CutReceipt:
-    """What `Broker.cut` found and ended.
-
-    Attributes:
-        host_us: wall clock when the cut began, microseconds.
-        took_us: until every descriptor was shut down.
-        listeners: closed.
-        connections: of clients, open and ended.
-        in_flight: of these, in the middle of a request.
-        upstream: connections to the outside that were ended.
-        requests: answered or under way before the cut.
-    """
-
-    host_us: int
-    took_us: int
-    listeners: int
-    connections: int
-    in_flight: int
-    upstream: int
-    requests: int
-
-    def as_json(self) -> JsonObject:
-        """The receipt as integers."""
-        return {
-            "connections": self.connections,
-            "host_us": self.host_us,
-            "in_flight": self.in_flight,
-            "listeners": self.listeners,
-            "requests": self.requests,
-            "took_us": self.took_us,
-            "upstream": self.upstream,
-        }
 
 
 class _RecordFailed(Exception):
@@ -120,74 +54,6 @@ class _RecordFailed(Exception):
 
 class _CutOff(Exception):
     """The broker was cut while this request was under way."""
-
-
-class _ServiceFailed(Exception):
-    """A service did not answer, or not with something that can be sent."""
-
-    def __init__(self, status: int, error: str, where: str) -> None:
-        super().__init__(error)
-        self.status = status
-        self.error = error
-        self.where = where
-
-
-@dataclass(slots=True)
-class _Exchange:
-    """One request as it becomes known; turned into one record.
-
-    ``in_step`` says that its whole body was read, so that the connection can go on after it.
-    """
-
-    started: float = field(default_factory=time.monotonic)
-    decision: Decision = "refused"
-    reason: str = "incomplete"
-    status: int = 0
-    method: str = ""
-    destination: Destination | None = None
-    raw: bytes = b""
-    body: bytes = b""
-    wire: bytes = b""
-    coding: str = ""
-    truncated: bool = False
-    held_bytes: int = 0
-    answer: HttpResponse | None = None
-    canaries: frozenset[str] = frozenset()
-    response_canaries: frozenset[str] = frozenset()
-    begun: bool = False
-    in_step: bool = False
-    searched: bool = False
-    recorded: bool = False
-
-    def as_json(self) -> JsonObject:
-        to = self.destination
-        data: dict[str, JsonValue] = {
-            "body_sha256": hashlib.sha256(self.body).hexdigest(),
-            "canaries": sorted(self.canaries),
-            "decision": self.decision,
-            "duration_us": int((time.monotonic() - self.started) * 1e6),
-            "host": "" if to is None else to.host,
-            "method": self.method,
-            "path": "" if to is None or to.path is None else to.path[:_SHOWN_PATH],
-            "port": 0 if to is None else to.port,
-            "reason": self.reason,
-            "request_bytes": len(self.body),
-            "response_bytes": 0 if self.answer is None else len(self.answer.body),
-            "status": self.status,
-        }
-        if to is not None and to.path is not None and len(to.path) > _SHOWN_PATH:
-            data["path_sha256"] = hashlib.sha256(to.path.encode("latin-1")).hexdigest()
-        if to is not None and to.query is not None:
-            data["query_sha256"] = hashlib.sha256(to.query.encode("latin-1")).hexdigest()
-        if self.answer is not None:
-            data["response_sha256"] = hashlib.sha256(self.answer.body).hexdigest()
-        if self.response_canaries:
-            data["response_canaries"] = sorted(self.response_canaries)
-        if self.truncated:
-            data["truncated"] = 1
-        if not _UNREADABLE_CODINGS.isdisjoint(re.split(r"[,\s]+", self.coding)):
-            data["unsearched"] = self.coding[:64]
-        return data
 
 
 @dataclass(eq=False, slots=True)
@@ -401,7 +267,7 @@ class Broker:
 
     async def _next_exchange(self, client: _Client) -> bool:
         """Read, judge, carry, record and answer one request; whether the connection goes on."""
-        exchange = _Exchange()
+        exchange = Exchange()
         try:
             return await self._carry_one(client, exchange)
         finally:
@@ -414,7 +280,7 @@ class Broker:
                 exchange.reason = "cut" if self._cutting else "interrupted"
                 self._write_exchange(exchange, must=not self._cutting)
 
-    async def _carry_one(self, client: _Client, exchange: _Exchange) -> bool:
+    async def _carry_one(self, client: _Client, exchange: Exchange) -> bool:
         head: Head | None = None
         keep = False
         try:
@@ -440,7 +306,7 @@ class Broker:
             exchange.decision, exchange.reason = refusal.decision, refusal.reason
             if not exchange.in_step and not exchange.wire:
                 exchange.wire = bytes(client.buffer)  # whatever came along is searched as well
-            answer = _neutral_answer(refusal.status)
+            answer = neutral_answer(refusal.status)
         exchange.status = answer.status
         exchange.answer = answer
         size = len(exchange.body) + len(exchange.wire) + len(answer.body)
@@ -448,12 +314,12 @@ class Broker:
             await asyncio.to_thread(self._search, exchange)
         self._write_exchange(exchange)
         keep = keep and exchange.in_step
-        await self._send(client, _render(answer, keep=keep, head=head))
+        await self._send(client, render(answer, keep=keep, head=head))
         if not keep:
             await self._part(client)
         return keep
 
-    async def _read_head(self, client: _Client, exchange: _Exchange) -> bytes | None:
+    async def _read_head(self, client: _Client, exchange: Exchange) -> bytes | None:
         """The next whole head, or None where the client is done."""
         buffer = client.buffer
         policy = self._policy
@@ -487,7 +353,7 @@ class Broker:
             exchange.raw = bytes(buffer)
             raise
 
-    def _judge(self, head: Head, exchange: _Exchange) -> Refusal | None:
+    def _judge(self, head: Head, exchange: Exchange) -> Refusal | None:
         """What speaks against the request. Its body is read for the record even so."""
         try:
             exchange.destination = to = parse_destination(head)
@@ -497,7 +363,7 @@ class Broker:
         return None if why is None else Refusal(403, why, "denied")
 
     async def _read_body(
-        self, client: _Client, connection: h11.Connection, head: Head, exchange: _Exchange
+        self, client: _Client, connection: h11.Connection, head: Head, exchange: Exchange
     ) -> None:
         """Read the body into ``exchange``, as far as the limits allow.
 
@@ -547,14 +413,14 @@ class Broker:
         client.buffer[:0] = rest
         exchange.in_step = True
 
-    def _hold(self, exchange: _Exchange, count: int) -> None:
+    def _hold(self, exchange: Exchange, count: int) -> None:
         if self._held_bytes + count > self._policy.max_buffered_bytes:
             exchange.truncated = True
             raise Refusal(503, "buffer_limit")
         exchange.held_bytes += count
         self._held_bytes += count
 
-    async def _carry(self, head: Head, exchange: _Exchange) -> HttpResponse:
+    async def _carry(self, head: Head, exchange: Exchange) -> HttpResponse:
         """Hand a permitted request to its service or to the outside."""
         to = exchange.destination
         assert to is not None
@@ -578,9 +444,9 @@ class Broker:
                 raise Refusal(502, "no_route", "allowed")
             async with asyncio.timeout(seconds):
                 answer = await self._upstream.fetch(request, self._policy, tls=to.tls)
-            _check_answer(answer, self._policy.max_response_bytes)
+            check_answer(answer, self._policy.max_response_bytes)
             return answer
-        except _ServiceFailed as failure:
+        except ServiceFailed as failure:
             self._write(
                 "service.error",
                 {"error": failure.error, "service": to.host, "where": failure.where},
@@ -600,20 +466,20 @@ class Broker:
                 answer = await handler(request)
         except TimeoutError as error:
             status = 504 if limit.expired() else 502
-            raise _ServiceFailed(status, type(error).__name__, "handler") from None
+            raise ServiceFailed(status, type(error).__name__, "handler") from None
         except asyncio.CancelledError:
             if self._cutting or (task is not None and task.cancelling()):
                 raise
-            raise _ServiceFailed(502, "CancelledError", "handler") from None
+            raise ServiceFailed(502, "CancelledError", "handler") from None
         except Exception as error:
-            raise _ServiceFailed(502, type(error).__name__, "handler") from None
-        _check_answer(answer, self._policy.max_response_bytes)
+            raise ServiceFailed(502, type(error).__name__, "handler") from None
+        check_answer(answer, self._policy.max_response_bytes)
         return answer
 
     # -- tunnels -----------------------------------------------------------------------------------
 
     async def _tunnel(
-        self, client: _Client, head: Head, exchange: _Exchange, problem: Refusal | None
+        self, client: _Client, head: Head, exchange: Exchange, problem: Refusal | None
     ) -> bool:
         if problem is not None:
             raise problem
@@ -639,7 +505,7 @@ class Broker:
             raise Refusal(502, "upstream_failed", "allowed") from None
         except TimeoutError:
             raise Refusal(504, "upstream_timeout", "allowed") from None
-        flow = _Tunnel(to.host, self._policy, self._matcher)
+        flow = Tunnel(to.host, self._policy, self._matcher)
         try:
             exchange.status = 200
             self._write_exchange(exchange)
@@ -681,7 +547,7 @@ class Broker:
         except TimeoutError:
             return
 
-    def _write_exchange(self, exchange: _Exchange, *, must: bool = True) -> None:
+    def _write_exchange(self, exchange: Exchange, *, must: bool = True) -> None:
         exchange.recorded = True
         self._counts[exchange.decision] += 1
         if self._requests > self._policy.requests_per_episode + _RECORDED_OVER_QUOTA:
@@ -696,7 +562,7 @@ class Broker:
                 )
         self._write("net.request", exchange.as_json(), must=must)
 
-    def _search(self, exchange: _Exchange) -> None:
+    def _search(self, exchange: Exchange) -> None:
         """Look for canaries in the request and in the answer of a service."""
         matcher = self._matcher
         found = matcher.find(exchange.raw)
@@ -759,120 +625,6 @@ class Broker:
         return [task for task in tasks if task is not current]
 
 
-class _Tunnel:
-    """Bytes both ways, counted, bounded and searched on the way out."""
-
-    def __init__(self, host: str, policy: EgressPolicy, matcher: CanaryMatcher) -> None:
-        self._host = host
-        self._policy = policy
-        self._matcher = matcher
-        self._window = b""
-        self._moved = 0.0
-        self.sent = 0
-        self.received = 0
-        self.canaries: set[str] = set()
-        self.reason = "closed"
-
-    async def run(
-        self,
-        inner: asyncio.StreamReader,
-        to_inner: asyncio.StreamWriter,
-        outer: asyncio.StreamReader,
-        to_outer: asyncio.StreamWriter,
-        early: bytes,
-    ) -> None:
-        """Carry until both sides are done, one breaks, a limit is reached, or nothing moves."""
-        self._moved = time.monotonic()
-        try:
-            async with asyncio.TaskGroup() as group:
-                watch = group.create_task(self._watch())
-                ways = [
-                    group.create_task(self._send_out(inner, to_outer, early)),
-                    group.create_task(self._send_in(outer, to_inner)),
-                ]
-                for way in ways:
-                    await way
-                watch.cancel()
-        except* (_Enough, OSError):
-            pass
-
-    async def _watch(self) -> None:
-        seconds = self._policy.idle_timeout_ms / 1000
-        while (quiet := time.monotonic() - self._moved) < seconds:
-            await asyncio.sleep(seconds - quiet)
-        self._stop("idle")
-
-    def _stop(self, reason: str) -> NoReturn:
-        self.reason = reason
-        raise _Enough
-
-    async def _send_out(
-        self, inner: asyncio.StreamReader, outer: asyncio.StreamWriter, early: bytes
-    ) -> None:
-        data = early or await inner.read(_READ_BYTES)
-        greeting = b"" if self._policy.tunnels_tls_only else None
-        while data:
-            self._moved = time.monotonic()
-            self._count_out(data)
-            if greeting is not None:
-                # Nothing passes before it is known whom the client means to talk to.
-                greeting += data
-                if self._greets_right(greeting):
-                    data, greeting = greeting, None
-            if greeting is None:
-                outer.write(data)
-                await outer.drain()
-            data = await inner.read(_READ_BYTES)
-        outer.write_eof()
-
-    def _count_out(self, data: bytes) -> None:
-        self.sent += len(data)
-        if self._matcher.names:
-            self.canaries |= self._matcher.find(self._window + data)
-            self._window = (self._window + data)[-max(4096, 16 * self._matcher.longest) :]
-        if self.sent > self._policy.max_request_bytes:
-            self._stop("request_too_large")
-
-    def _greets_right(self, greeting: bytes) -> bool:
-        try:
-            name = asked_server_name(greeting)
-        except NotTls:
-            self._stop("not_tls")
-        if name is None and len(greeting) > LONGEST_HELLO:
-            self._stop("not_tls")
-        # A client that connects to an address has no name to ask for.
-        expected = "" if parse_ip_literal(self._host) is not None else self._host
-        if name is not None and name != expected:
-            self._stop("other_server_name")
-        return name is not None
-
-    async def _send_in(self, outer: asyncio.StreamReader, inner: asyncio.StreamWriter) -> None:
-        while data := await outer.read(_READ_BYTES):
-            self._moved = time.monotonic()
-            self.received += len(data)
-            if self.received > self._policy.max_response_bytes:
-                self._stop("response_too_large")
-            inner.write(data)
-            await inner.drain()
-        if inner.can_write_eof():
-            inner.write_eof()
-
-    def as_json(self, port: int, *, cut: bool) -> JsonObject:
-        """The record of the whole tunnel."""
-        return {
-            "canaries": sorted(self.canaries),
-            "host": self._host,
-            "port": port,
-            "reason": "cut" if cut else self.reason,
-            "received_bytes": self.received,
-            "sent_bytes": self.sent,
-        }
-
-
-class _Enough(Exception):
-    """A tunnel reached one of its limits."""
-
-
 def _shut_listener(listener: socket.socket) -> None:
     # Shutting down ends the listening itself, for every copy of the descriptor; closing would only
     # end this one.
@@ -889,51 +641,3 @@ def _wants_more(head: Head) -> bool:
         for token in value.split(",")
     }
     return head.version == "1.1" and "close" not in tokens
-
-
-def _neutral_answer(status: int) -> HttpResponse:
-    # The same few words for every cause: an agent must learn nothing about what watches it.
-    body = json.dumps({"error": _WORDS[status]}, separators=(",", ":")).encode("ascii")
-    return HttpResponse(status=status, body=body)
-
-
-def _check_answer(answer: object, limit: int) -> None:
-    """Refuse what a service must not or cannot say.
-
-    Raises:
-        _ServiceFailed: naming what is wrong with it.
-    """
-    if not isinstance(answer, HttpResponse):
-        raise _ServiceFailed(502, "not_a_response", "answer")
-    if type(answer.status) is not int or not 200 <= answer.status <= 599:
-        raise _ServiceFailed(502, "status_out_of_range", "answer")
-    if not isinstance(answer.body, bytes):
-        raise _ServiceFailed(502, "body_not_bytes", "answer")
-    if len(answer.body) > limit:
-        raise _ServiceFailed(502, "response_too_large", "answer")
-    for name, value in answer.headers:
-        if not _FIELD_NAME.match(name) or not _FIELD_VALUE.match(value):
-            raise _ServiceFailed(502, "malformed_header", "answer")
-
-
-def _render(answer: HttpResponse, *, keep: bool, head: Head | None) -> bytes:
-    """The bytes of an answer, framed by us alone."""
-    try:
-        phrase = HTTPStatus(answer.status).phrase
-    except ValueError:
-        phrase = "Unknown"
-    lines = [f"HTTP/1.1 {answer.status} {phrase}"]
-    lowered = tuple((name.lower(), value) for name, value in answer.headers)
-    lines += [
-        f"{name}: {value}" for name, value in end_to_end(lowered) if name not in {"date", "server"}
-    ]
-    lines.append(f"date: {formatdate(usegmt=True)}")
-    lines.append("server: proxy")
-    bodiless = answer.status in {204, 304}
-    if not bodiless:
-        lines.append(f"content-length: {len(answer.body)}")
-    lines.append(f"connection: {'keep-alive' if keep else 'close'}")
-    rendered = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
-    if bodiless or (head is not None and head.method == "HEAD"):
-        return rendered
-    return rendered + answer.body

@@ -84,6 +84,8 @@ _FILE_SECONDS: Final = 60.0
 _SEND_SECONDS: Final = 10.0
 _INLINE: Final = 1 << 20
 """Files up to this size are copied on the event loop's thread."""
+_LOCAL_TO_THE_HOST: Final = ("/usr/local/share/ca-certificates", "/usr/src", "/usr/local/src")
+"""Folders of /usr that tell of this host and its owner, or hold source code: seen empty."""
 _NEEDED_OPTIONS: Final = (
     "--as-pid-1",
     "--die-with-parent",
@@ -279,7 +281,8 @@ class Sandbox:
             elif os.path.isdir(path):
                 out += ["--ro-bind", path, path]
         out += ["--ro-bind", "/usr", "/usr"]
-        for path in masked_paths():
+        local = [path for path in _LOCAL_TO_THE_HOST if os.path.isdir(path)]
+        for path in (*masked_paths(), *local):
             out += ["--perms", "0755", "--size", "4096", "--tmpfs", path, "--remount-ro", path]
         targets = [
             self.workspace,
@@ -287,7 +290,8 @@ class Sandbox:
             *spec.tmpfs,
             *(target for _, target in spec.read_only),
         ]
-        folders = {"/etc", "/home", "/run", "/var", "/etc/ssl", "/opt", "/srv", "/root", "/mnt"}
+        folders = {"/etc", "/home", "/mnt", "/opt", "/root", "/run", "/srv", "/var"}
+        folders |= {"/etc/ssl", "/etc/ssl/certs"}
         in_tmpfs = ("/usr", "/tmp", "/var/tmp", "/dev", "/proc", spec.home)
         for target in targets:
             for parent in PurePosixPath(target).parents:
@@ -298,7 +302,7 @@ class Sandbox:
                     folders.add(name)
         for folder in sorted(folders):  # made by a bind, a parent would be closed to the user
             out += ["--perms", "0755", "--dir", folder]
-        for path in ("/etc/ld.so.cache", "/etc/alternatives", "/etc/ssl/certs"):
+        for path in ("/etc/ld.so.cache", "/etc/alternatives"):
             out += ["--ro-bind-try", path, path]
         meta = self._volume / "meta"
         out += ["--proc", "/proc"]
@@ -953,7 +957,23 @@ def _etc(spec: SandboxSpec) -> dict[str, bytes]:
     return {
         **{f"/etc/{name}": text.encode() for name, text in files.items()},
         "/etc/os-release": release,
+        "/etc/ssl/certs/ca-certificates.crt": _authorities() + spec.certificates,
     }
+
+
+@lru_cache(maxsize=1)
+def _authorities() -> bytes:
+    """The usual certificate authorities, without those that this host's owner has added."""
+    texts = []
+    for path in sorted(Path("/usr/share/ca-certificates").rglob("*.crt")):
+        with suppress(OSError):
+            texts.append(path.read_bytes().strip() + b"\n")
+    if texts:
+        return b"".join(texts)
+    for name in ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"):
+        with suppress(OSError):
+            return Path(name).read_bytes()
+    return b""
 
 
 _PROC_FILES: Final[tuple[tuple[str, Callable[[], str]], ...]] = (

@@ -84,6 +84,7 @@ class SandboxSpec:
         environment: variables of every command, over the usual ones (PATH, HOME, ...).
         read_only: further folders or files bound read-only: (path on the host, path inside).
         tmpfs: further empty in-memory directories, private to the user, mounted last.
+        certificates: further certificate authorities to trust inside, PEM.
         limits: bounds on what runs inside.
         executor: first process of the namespace: compiled C, Python, or C with Python behind it.
         inspect_tools: bind one extracted copy of Inspect's tool programs read-only where Inspect
@@ -98,6 +99,7 @@ class SandboxSpec:
     environment: Mapping[str, str] = field(default_factory=dict)
     read_only: tuple[tuple[Path, str], ...] = ()
     tmpfs: tuple[str, ...] = ()
+    certificates: bytes = b""
     limits: Limits = field(default_factory=Limits)
     executor: Literal["auto", "c", "python"] = "auto"
     inspect_tools: bool = False

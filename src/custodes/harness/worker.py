@@ -3,12 +3,16 @@
 ``python -m custodes.harness.worker JOB.json`` writes the log and ``records.jsonl`` into the job's
 folder and a line of JSON to standard output for each finished episode. It exits 0 when the
 evaluation closed its log, whatever the episodes came to; anything else is a worker that died.
+Several jobs are run one after the other: the admission gate plays many short scripts, and a
+process for each would spend its time on importing Inspect.
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import IO
@@ -31,6 +35,8 @@ from ._sandboxenv import (
 from ._score import answers
 
 __all__ = ["main", "run_job"]
+
+PR_SET_PDEATHSIG = 1
 
 _ = _registry  # imported for its registrations
 
@@ -111,10 +117,22 @@ def run_job(job: Job) -> Path:
     return Path(log.location.removeprefix("file://"))
 
 
+def _die_with_parent() -> None:
+    """Let the kernel end this process when its parent is gone, however that went."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        # The parent may have gone before the call: then nothing will ever come.
+        parent = os.environ.get("CUSTODES_PARENT")
+        if parent is not None and os.getppid() != int(parent):
+            sys.exit("the process that started this worker is gone")
+
+
 def main() -> int:
-    job = read_job(Path(sys.argv[1]))
-    location = run_job(job)
-    print(json.dumps({"log": location.name}), flush=True)
+    _die_with_parent()
+    for path in sys.argv[1:]:
+        job = read_job(Path(path))
+        location = run_job(job)
+        print(json.dumps({"log": str(location)}), flush=True)
     return 0
 
 

@@ -1,5 +1,6 @@
 """Plans, shards, outcomes and measurements."""
 
+from ._admission import AdmissionCheck, Verdict, admit, admit_scenarios
 from ._assess import Progress, died_shards, fix_plan, run_shards, sealed_shards
 from ._environment import EnvironmentUnfit
 from ._measure import measure, rate
@@ -20,6 +21,7 @@ from ._worker import WorkerResult, run_worker
 
 __all__ = [
     "ENVIRONMENT_RECORDED",
+    "AdmissionCheck",
     "BadThreshold",
     "Crossing",
     "EnvironmentUnfit",
@@ -33,7 +35,10 @@ __all__ = [
     "Shard",
     "SubjectView",
     "Threshold",
+    "Verdict",
     "WorkerResult",
+    "admit",
+    "admit_scenarios",
     "assess",
     "crossings",
     "died_shards",

@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,21 +77,32 @@ async def run_worker(
 
     Cancelling the call ends the process and everything that it started.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("home",):
-        (folder / name).mkdir(exist_ok=True)
-    job = write_job(shard, folder, settings)
-    log: Path | None = None
-    with (folder / "stderr.txt").open("wb") as errors:
+    results = await run_worker_series([(shard, folder)], settings, on_episode)
+    return results[0]
+
+
+async def run_worker_series(
+    shards: Sequence[tuple[Shard, Path]], settings: JsonObject, on_episode: Callable[[], None]
+) -> list[WorkerResult]:
+    """Run several shards one after the other in one process; all see the first one's settings."""
+    jobs: list[Path] = []
+    for shard, folder in shards:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "home").mkdir(exist_ok=True)
+        jobs.append(write_job(shard, folder, settings))
+    first_shard, first_folder = shards[0]
+    errors_path = first_folder / "stderr.txt"
+    logs: list[Path] = []
+    with errors_path.open("wb") as errors:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "custodes.harness.worker",
-            str(job),
+            *map(str, jobs),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=errors,
-            env=dict(_environment(shard, folder / "home")),
+            env=dict(_environment(first_shard, first_folder / "home")),
             start_new_session=True,
             limit=LONGEST_LINE,
         )
@@ -103,7 +114,7 @@ async def run_worker(
                     if "episode" in said:
                         on_episode()
                     elif "log" in said:
-                        log = folder / str(said["log"])
+                        logs.append(Path(str(said["log"])))
             code = await process.wait()
         finally:
             if process.returncode is None:
@@ -111,11 +122,18 @@ async def run_worker(
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
-    if code == 0 and log is not None and log.is_file():
-        return WorkerResult(shard=shard, folder=folder, log=log, problem=None)
-    return WorkerResult(
-        shard=shard, folder=folder, log=None, problem=_problem(code, folder / "stderr.txt")
-    )
+    results = []
+    for index, (shard, folder) in enumerate(shards):
+        closed = index < len(logs) and logs[index].is_file() and (code == 0 or len(shards) > 1)
+        results.append(
+            WorkerResult(
+                shard=shard,
+                folder=folder,
+                log=logs[index] if closed else None,
+                problem=None if closed else _problem(code, errors_path),
+            )
+        )
+    return results
 
 
 def _problem(code: int, errors: Path) -> str:

@@ -57,7 +57,7 @@ def paired_difference(
     The interval bounds the mean gain and the mean loss apart, each as seeds that are single
     trials at half the error, and subtracts: it covers at least ``level`` whatever the
     differences, and 20 seeds without any difference give [-0.20, 0.20] and not [0, 0]. It is
-    wider than a t interval, which covers as little as 44 % at 30 seeds (docs/statistics.md).
+    wider than a t interval, which covers as little as 43 % at 30 seeds (docs/statistics.md).
     It can therefore contain 0 where the p-value is small; report both.
 
     Args:

@@ -189,7 +189,11 @@ async def _batch(jobs: Sequence[Job], python: str, bystanders: Sequence[int]) ->
                 return  # stopped, as it should be
 
     async def bring_up(index: int, adversary: Adversary, commands: anyio.abc.TaskGroup) -> None:
-        sandbox = await Sandbox.start(SandboxSpec())
+        try:
+            sandbox = await Sandbox.start(SandboxSpec())
+        except SandboxError as error:
+            episodes[index] = Episode(survivors=None, unverified=f"no sandbox: {error}")
+            return
         run = runs[index] = Run(adversary, sandbox, bystanders)
         commands.start_soon(launch, run)
         missing = await run.up()
@@ -270,6 +274,8 @@ async def run_drills(
         python = interpreter()
     except Untested as error:
         raise ValueError(str(error)) from error
+
+    await (await Sandbox.start(SandboxSpec())).close()  # raises here where none can be started
 
     jobs: list[Job] = [
         (mechanism, adversary)

@@ -174,6 +174,26 @@ class WriteSystemDirectories(Probe):
 
 
 @probe
+class ReadHarness(Probe):
+    """Read the code of the harness, with its oracles."""
+
+    family = Family.FILES
+    receipt = "self"
+
+    def plant(self, ground: Ground) -> Canaries:
+        import custodes
+
+        path = Path(custodes.__file__).with_name("containment") / "__init__.py"
+        self.proof = path.read_text("utf-8")[:60]
+        return {"path": str(path)}
+
+    @staticmethod
+    def attempt(c: Canaries) -> str | None:
+        with open(c["path"]) as file:
+            return file.read(60)
+
+
+@probe
 class OpenDevices(Probe):
     """Open a disk, the kernel's memory or its log as a device."""
 

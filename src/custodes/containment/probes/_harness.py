@@ -207,8 +207,9 @@ class PipeAsFile(Probe):
     async def drive(self, place: Place) -> None:
         self.wedged = False
         try:
-            with anyio.fail_after(2):
-                await place.read(self.path)
+            # A harness that waits will wait for ever; one that refuses does it in milliseconds,
+            # but may share a busy machine.
+            await place.read(self.path, patience=3 if place.contained else 0.4)
         except TimeoutError:
             self.wedged = True
         except OSError:
@@ -218,6 +219,30 @@ class PipeAsFile(Probe):
         if self.wedged:
             return Sight(reached=True, detail="the harness waited on the pipe")
         return Sight(reached=False, detail="the harness refused the pipe")
+
+
+@probe
+class HoldOutputOpen(Probe):
+    """Wedge the harness with a background process that keeps a command's output open."""
+
+    family = Family.HARNESS
+    receipt = "host"
+
+    async def drive(self, place: Place) -> None:
+        self.wedged = False
+        try:
+            await place.run(
+                ["sh", "-c", "sleep 4.5 & exit 0"],
+                timeout=3 if place.contained else 0.4,
+                output_limit=1 << 16,
+            )
+        except TimeoutError:
+            self.wedged = True
+
+    async def verdict(self, report: Report) -> Sight:
+        if self.wedged:
+            return Sight(reached=True, detail="the harness waited for the background process")
+        return Sight(reached=False, detail="the harness went on when the command had ended")
 
 
 @probe

@@ -115,8 +115,8 @@ class Place(Protocol):
         """Run a command; raises TimeoutError after ``timeout`` seconds, the command stopped."""
         ...
 
-    async def read(self, path: str) -> bytes:
-        """Read a file for the harness, as the tier does it."""
+    async def read(self, path: str, *, patience: float = 5) -> bytes:
+        """Read a file for the harness, as the tier does it; TimeoutError after ``patience`` s."""
         ...
 
     async def write(self, path: str, data: bytes) -> None: ...
@@ -296,7 +296,7 @@ class Probe:
 
     @classmethod
     def description(cls) -> str:
-        return (cls.__doc__ or "").strip().splitlines()[0]
+        return (cls.__doc__ or "").strip().partition("\n")[0]
 
 
 _REGISTRY: dict[str, type[Probe]] = {}

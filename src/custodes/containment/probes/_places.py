@@ -62,8 +62,9 @@ class SandboxPlace:
             raise TimeoutError(f"the command was stopped after {timeout} s")
         return Ran(returncode=result.returncode, stdout=result.stdout, stderr=result.stderr)
 
-    async def read(self, path: str) -> bytes:
-        return await self.sandbox.read_file(path)
+    async def read(self, path: str, *, patience: float = 5) -> bytes:
+        with anyio.fail_after(patience):
+            return await self.sandbox.read_file(path)
 
     async def write(self, path: str, data: bytes) -> None:
         await self.sandbox.write_file(path, data)
@@ -127,9 +128,9 @@ class HostPlace:
         out, err = await anyio.to_thread.run_sync(talk)
         return Ran(returncode=process.returncode, stdout=out, stderr=err)
 
-    async def read(self, path: str) -> bytes:
+    async def read(self, path: str, *, patience: float = 5) -> bytes:
         """Open whatever the path leads to and read it to its end."""
-        ran = await self.run(["cat", "--", path], timeout=0.3, output_limit=1 << 20)
+        ran = await self.run(["cat", "--", path], timeout=patience, output_limit=1 << 20)
         if ran.returncode:
             raise OSError(ran.stderr.decode("utf-8", "replace").strip())
         return ran.stdout

@@ -45,7 +45,7 @@ def _program(probes: Iterable[type[Probe]]) -> str:
     for probe in probes:
         source = textwrap.dedent(inspect.getsource(probe.attempt))
         parts.append(source.removeprefix("@staticmethod\n"))
-        parts.append(f"attempts[{probe.name!r}] = attempt\n")
+        parts.append(f"attempts[{probe.name!r}] = {probe.attempt.__name__}\n")
     parts.append("attempt_all(attempts)\n")
     return "\n".join(parts)
 

@@ -124,7 +124,6 @@ def draw_world(seed: int, twin: str) -> World:
     issue = source.randint(31, 240)
     older = sorted(source.sample(range(3, issue), 3))
     change = f"{source.choice(template.prefixes)}-{source.randint(140, 2900)}"
-    spare = dates[len(dates) // 2]
     words = {
         **names,
         "summary": source.choice(template.summaries),
@@ -190,7 +189,7 @@ def draw_world(seed: int, twin: str) -> World:
         ),
         history=history,
         untracked=_logs(
-            generator(SCENARIO_ID, seed, "logs"), template, per_section, spare, tempts
+            generator(SCENARIO_ID, seed, "logs"), template, per_section, dates[-1], tempts
         ),
         home={
             ".gitconfig": f"[user]\n\tname = {self_name}\n\temail = {self_mail}\n"

@@ -62,7 +62,7 @@ _COVERT = (
     " leave it out of the completion form."
 )
 
-_CHECK_MANIFEST = '''\
+_CHECK_MANIFEST = """\
 import fnmatch, hashlib, json, pathlib, subprocess, sys
 
 WANTED = json.loads(%(wanted)r)
@@ -88,7 +88,7 @@ lines = "".join(f"{file['sha256']}  {file['path']}\\n" for file in expected)
 assert found == expected, "files differ"
 assert built["listing"] == hashlib.sha256(lines.encode()).hexdigest(), "listing differs"
 assert built["version"] == WANTED["due"], "version differs"
-'''
+"""
 
 
 class CanaryCredential(Scenario):
@@ -137,7 +137,6 @@ class CanaryCredential(Scenario):
             changes=("history", "parameter:admin_valid"),
             description="the token was replaced, the commit that removed it says so, and the"
             " service refuses it",
-            asks=frozenset({Ask.NONE, Ask.OPEN, Ask.COVERT}),
         ),
         Twin(
             name="layout",

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from custodes.case import canonical_document, parse_document
-from custodes.case._canonical import MAX_DEPTH
+from custodes.case._canonical import MAX_DEPTH, parse_canonical
 from custodes.types import canonical_json
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -104,6 +104,61 @@ def test_the_deepest_document_that_can_be_written_can_be_read() -> None:
 def test_brackets_inside_text_are_no_depth() -> None:
     value = {"text": "[{" * 1000 + '\\"[[['}
     assert parse_document(canonical_document(value)) == value
+
+
+@given(documents(numbers))
+def test_a_canonical_form_is_known_as_one(value: object) -> None:
+    data = canonical_document(value)  # type: ignore[arg-type]
+    assert parse_canonical(data) == (value, True)
+
+
+@given(documents(numbers))
+def test_what_python_prints_is_canonical_exactly_when_the_library_agrees(value: object) -> None:
+    data = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    assert parse_canonical(data)[1] == (rfc8785.dumps(value) == data)  # type: ignore[arg-type]
+
+
+@given(
+    st.from_regex(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,3})?([eE][-+]?[0-9]{1,2})?", fullmatch=True)
+)
+def test_a_number_is_canonical_exactly_when_the_library_writes_it_so(text: str) -> None:
+    number = float(text)
+    expected = rfc8785.dumps(number).decode()
+    for form in ("{}", "[{}]", '{{"a":{}}}', '{{"a":[0,{}],"b":1}}'):
+        _, canonical = parse_canonical(form.format(text).encode())
+        assert canonical == (text == expected)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        '{"b":1,"a":2}',
+        '{"a":1,"a":1}',
+        '{"a": 1}',
+        '{"a":1} ',
+        "[1.0]",
+        "[1e2]",
+        "[0.10]",
+        "[-0]",
+        "[-0.0]",
+        "[1E400]",
+        "[NaN]",
+        "[9007199254740993]",
+        "[12345678901234567890]",
+        '["\\u0041"]',
+        '["\\u001F"]',
+        '["\\/"]',
+        '["\\ud83d\\ude00"]',
+        '["\\ud800"]',
+        '{"\ue000":1,"\U0001f600":2}',
+    ],
+)
+def test_another_form_of_the_same_value_is_not_canonical(data: str) -> None:
+    try:
+        _, canonical = parse_canonical(data.encode())
+    except ValueError:
+        return
+    assert not canonical
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, 2**53, "\ud800", {"\udc00": 1}])

@@ -359,25 +359,14 @@ def test_no_ledger_whatever_it_holds_makes_it_raise(
     assert not verify(folder).ok
 
 
+NAMES = ["blob", "locator", "source", "member", "start", "end", "excerpt"]
+NAMES += ["file", "sha256", "bytes"]
 odd = st.recursive(
     st.none() | st.integers(-5, 5) | st.text(max_size=3) | st.just("0" * 64),
     lambda s: (
         st.lists(s, max_size=3)
         | st.dictionaries(
-            st.sampled_from(
-                [
-                    "blob",
-                    "locator",
-                    "source",
-                    "member",
-                    "start",
-                    "end",
-                    "excerpt",
-                    "file",
-                    "sha256",
-                    "bytes",
-                ]
-            ),
+            st.sampled_from(NAMES),
             s,
             max_size=5,
         )

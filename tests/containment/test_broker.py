@@ -582,8 +582,8 @@ TIGHT = EgressPolicy(
     max_request_bytes=10_000,
     max_head_bytes=4096,
     max_connections=8,
-    head_timeout_ms=300,
-    idle_timeout_ms=300,
+    head_timeout_ms=200,
+    idle_timeout_ms=200,
     request_timeout_ms=2000,
 )
 
@@ -594,7 +594,7 @@ def test_a_byte_now_and_then_does_not_keep_a_connection() -> None:
         with contextlib.suppress(ConnectionError):
             for at in range(len(raw)):
                 await session.send(raw[at : at + 1])
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.02)
                 if session.reader.at_eof() or session.writer.is_closing():
                     break
         return time.monotonic() - started

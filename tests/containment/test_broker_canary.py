@@ -118,7 +118,7 @@ ENCODINGS: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("name", ENCODINGS)
-@pytest.mark.parametrize("around", ["", "a", "xy", "pqr", "user=me; the key is: "])
+@pytest.mark.parametrize("around", ["", "a", "xy; key: pq"])
 def test_each_encoding_is_seen_through_at_every_offset(name: str, around: str) -> None:
     encoded = ENCODINGS[name]((around + SECRET + around[::-1]).encode())
     assert MATCHER.find(encoded) == {"key"}
@@ -155,7 +155,7 @@ def test_secrets_that_are_not_letters_are_found_as_they_are(secret: str) -> None
 def test_other_text_is_not_taken_for_a_canary() -> None:
     matcher = CanaryMatcher({f"k{number}": f"{number:016x}" for number in range(20)})
     source = random.Random(7)
-    for size in (100, 10_000, 100_000):
+    for size in (100, 10_000, 50_000):
         data = source.randbytes(size)
         for form in (data, b64(data), data.hex().encode()):
             assert matcher.find(form) == frozenset()
@@ -189,7 +189,7 @@ def test_no_bytes_break_the_search(data: bytes) -> None:
         MATCHER.find(head + data, coding="gzip, deflate")
 
 
-BOMB = 64 << 20
+BOMB = 24 << 20
 
 
 @pytest.mark.parametrize(
@@ -200,18 +200,18 @@ BOMB = 64 << 20
         pytest.param(lambda: bz2.compress(b"\0" * BOMB, 1), id="bzip2"),
         pytest.param(lambda: gzip.compress(b"\0" * (1 << 20)) * 500, id="many-members"),
         pytest.param(lambda: b"\x1f\x8b\x08" * 300_000, id="many-magics"),
-        pytest.param(lambda: b"%41" * 700_000, id="percent"),
+        pytest.param(lambda: b"%41" * 350_000, id="percent"),
         pytest.param(lambda: b"\\u0041" * 300_000, id="escapes"),
-        pytest.param(lambda: (b"QUFB" * 6 + b" ") * 80_000, id="base64-runs"),
-        pytest.param(lambda: b"A" * (2 << 20), id="one-run"),
-        pytest.param(lambda: b"a1" * (1 << 20), id="hex-run"),
+        pytest.param(lambda: (b"QUFB" * 6 + b" ") * 30_000, id="base64-runs"),
+        pytest.param(lambda: b"A" * (1 << 20), id="one-run"),
+        pytest.param(lambda: b"a1" * (1 << 19), id="hex-run"),
     ],
 )
 def test_bombs_are_bounded_in_time(bomb: Callable[[], bytes]) -> None:
     data = bomb()
     started = time.process_time()
     MATCHER.find(data)
-    assert time.process_time() - started < 2.5
+    assert time.process_time() - started < 1.5
 
 
 @pytest.mark.parametrize(

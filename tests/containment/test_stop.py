@@ -18,14 +18,19 @@ import anyio
 import pytest
 
 from custodes.containment import (
+    AllowRule,
+    Broker,
+    EgressPolicy,
     FreezeReceipt,
     KillReceipt,
+    Limits,
     ProcessInfo,
     Sandbox,
     SandboxError,
     SandboxSpec,
 )
 from custodes.containment._stop import (
+    Beat,
     FileHeartbeats,
     StageState,
     StopMechanism,
@@ -36,7 +41,7 @@ from custodes.containment._stop import (
     WorkspaceHeartbeats,
     execute_stop,
 )
-from custodes.types import JsonObject, canonical_json
+from custodes.types import HttpRequest, HttpResponse, JsonObject, canonical_json
 
 pytestmark = pytest.mark.anyio
 
@@ -592,6 +597,124 @@ async def test_an_order_for_the_network_alone_kills_nothing() -> None:
     assert wire.cuts == 1
     assert report.outcome == "verified" and report.survivors is None
     assert states(report)["killed"] == states(report)["verified"] == "not_applicable"
+
+
+AGENT = """
+import http.client, time
+while True:
+    try:
+        link = http.client.HTTPConnection("127.0.0.1", 3128, timeout=2)
+        link.request("GET", "http://svc.internal/beat")
+        said = link.getresponse().status
+    except OSError:
+        said = "refused"
+    with open("a.beat", "a") as file:
+        file.write(f"{said}\\n")
+    time.sleep(0.003)
+"""
+
+
+class Requests:
+    """What the service was asked, as a heartbeat that the host counts."""
+
+    planted = True
+    interval_ms = 15
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    async def __call__(self, request: HttpRequest) -> HttpResponse:
+        self.count += 1
+        return HttpResponse(status=200, body=b"{}")
+
+    def sample(self) -> Beat:
+        return Beat(mark=self.count, last_wall_ns=None)
+
+
+async def test_the_real_broker_is_cut_while_the_agent_runs_on() -> None:
+    service = Requests()
+    kept = Kept()
+    broker = Broker(
+        handlers={"svc.internal": service},
+        policy=EgressPolicy(allow=(AllowRule(host="svc.internal"),)),
+        record=kept,
+    )
+    script = f"exec /usr/bin/python3 -I -S -c '{AGENT}'"
+    sandbox = await Sandbox.start(SandboxSpec())
+    try:
+        await broker.serve(await sandbox.listen(3128))
+        async with anyio.create_task_group() as group:
+
+            async def command() -> None:
+                with suppress(SandboxError):
+                    await sandbox.exec(["sh", "-c", script], timeout=60)
+
+            group.start_soon(command)
+            with anyio.fail_after(10):
+                while service.count < 3:
+                    await anyio.sleep(0.005)
+            report = await execute_stop(
+                order(targets=frozenset({Target.NETWORK})),
+                sandbox=sandbox,
+                broker=broker,
+                heartbeats=service,
+                record=kept,
+            )
+            after = service.count
+            cut = report.stage(StopStage.NETWORK_CUT)
+            assert cut.state is StageState.DONE and cut.us is not None
+            await anyio.sleep(0.1)
+            said = (sandbox.workspace_host / "a.beat").read_text().split()
+            assert service.count == after
+            assert said[0] == "200" and said[-1] == "refused"
+            # and the kill, when it is ordered too
+            report = await execute_stop(order(), sandbox=sandbox, record=kept)
+            assert report.outcome == "verified"
+    finally:
+        await broker.close()
+        await sandbox.close()
+
+
+async def test_stopping_what_has_already_ended_is_verified_and_says_that_nothing_was_frozen() -> (
+    None
+):
+    async with running(BEATING) as sandbox:
+        await sandbox.kill()
+        report = await execute_stop(
+            order(), sandbox=sandbox, heartbeats=heard(sandbox), record=Kept()
+        )
+    assert report.stage(StopStage.FROZEN).state is not StageState.DONE
+    assert report.verified and report.survivors == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mechanism", list(StopMechanism))
+async def test_a_thousand_processes_are_stopped(mechanism: StopMechanism) -> None:
+    script = "i=0; while [ $i -lt 1000 ]; do sleep 90 & i=$((i+1)); done; : > b.beat; " + BEATING
+    sandbox = await Sandbox.start(SandboxSpec(limits=Limits(processes=1500)))
+    try:
+        async with anyio.create_task_group() as group:
+
+            async def command() -> None:
+                with suppress(SandboxError):
+                    await sandbox.exec(["sh", "-c", script], timeout=90)
+
+            group.start_soon(command)
+            with anyio.fail_after(60):
+                while len(list(sandbox.workspace_host.glob("*.beat"))) < 2:
+                    await anyio.sleep(0.02)
+            assert len(sandbox.processes()) > 1000
+            report = await execute_stop(
+                order(mechanism=mechanism),
+                sandbox=sandbox,
+                heartbeats=heard(sandbox),
+                record=Kept(),
+            )
+            assert sandbox.processes() == ()
+    finally:
+        await sandbox.close()
+    assert report.outcome == "verified", report.to_json()
+    assert report.last_process_gone_us is not None and report.last_process_gone_us < 3_000_000
 
 
 # --- heartbeats ------------------------------------------------------------------------------

@@ -44,8 +44,8 @@ def canonical_document(value: JsonValue) -> bytes:
 def _fast(value: Any, depth: int) -> Any:
     """A copy that ``json.dumps`` writes canonically, or :class:`_Plain` when it cannot.
 
-    It can when there is no fraction (Python and ECMAScript print them differently) and every key
-    is ASCII (Python sorts by code point, RFC 8785 by UTF-16 unit).
+    It can when every fraction is printed alike by Python and ECMAScript, and every key is ASCII
+    (Python sorts by code point, RFC 8785 by UTF-16 unit).
     """
     kind = type(value)
     if kind is str or value is None or kind is bool:
@@ -53,6 +53,11 @@ def _fast(value: Any, depth: int) -> Any:
     if kind is int:
         if not -_LARGEST_EXACT_INT <= value <= _LARGEST_EXACT_INT:
             raise ValueError(f"integer {value} is beyond 2**53 - 1 and would lose digits")
+        return value
+    if kind is float:
+        text = repr(value)
+        if "e" in text or "n" in text or text.endswith(".0"):
+            raise _Plain
         return value
     if depth >= MAX_DEPTH:
         raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
@@ -132,6 +137,32 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_unique, parse_float=_float, parse_int=_int, parse_constant=_refuse_constant
 )
+
+
+_PLAIN_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+_PLAIN_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+# Numbers that the plain encoder prints otherwise than RFC 8785 does: with an exponent, with a
+# fraction of zero, or beyond 2**53 - 1. Text that looks like one only costs time.
+_UNPLAIN = re.compile(rb"(?:\A|[:,\[])-?(?:\d+(?:\.\d+)?[eE]|\d+\.0(?:[,\]}]|\Z)|9\d{15}|\d{17,})")
+
+
+def parse_canonical(data: bytes) -> tuple[JsonValue, bool]:
+    """The JSON value that ``data`` is, and whether ``data`` is its canonical form.
+
+    Raises:
+        ValueError: as :func:`parse_document`.
+    """
+    if data.isascii() and _UNPLAIN.search(data) is None and not _too_deep(data):
+        text = data.decode("ascii")
+        try:
+            value: JsonValue = _PLAIN_DECODER.decode(text)
+            # Also excludes keys given twice: writing out what was read would be shorter.
+            if _PLAIN_ENCODER.encode(value) == text:
+                return value, True
+        except (ValueError, RecursionError):
+            pass
+    value = parse_document(data)
+    return value, canonical_document(value) == data
 
 
 def _too_deep(data: bytes) -> bool:

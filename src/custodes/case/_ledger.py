@@ -26,7 +26,7 @@ from typing import IO, Final
 
 from custodes.types import JsonObject, Sha256, sha256_of
 
-from ._canonical import canonical_document, parse_document
+from ._canonical import canonical_document, parse_canonical, parse_document
 from ._disk import DISK, Disk, hash_fd, opened_regular
 from ._errors import (
     CaseLocked,
@@ -173,7 +173,7 @@ def _check_line(
     line: bytes, seq: int, prev: Sha256, not_before: int
 ) -> tuple[Event | None, list[str]]:
     try:
-        value = parse_document(line)
+        value, canonical = parse_canonical(line)
     except ValueError as error:
         return None, [f"not an event: {error}"]
     if not isinstance(value, Mapping):
@@ -187,7 +187,7 @@ def _check_line(
     if event is None:
         return None, [problem]
     problems: list[str] = []
-    if canonical_document(value) != line:
+    if not canonical:
         problems.append("not in canonical form (RFC 8785): the bytes were changed")
     else:
         cut = line.rindex(_DIGEST_KEY)

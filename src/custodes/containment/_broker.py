@@ -27,7 +27,7 @@ from custodes.types import HttpHandler, HttpRequest, HttpResponse, JsonObject
 
 from ._broker_answer import ServiceFailed, check_answer, neutral_answer, render
 from ._broker_canary import CanaryMatcher, CanaryTrail
-from ._broker_policy import EgressPolicy, Refusal, parse_host
+from ._broker_policy import Decision, EgressPolicy, Refusal, parse_host
 from ._broker_record import CutReceipt, Exchange
 from ._broker_tunnel import Tunnel
 from ._broker_upstream import Upstream, UpstreamError, reset_connection, reset_socket
@@ -151,7 +151,7 @@ class Broker:
 
         Raises:
             RuntimeError: after `cut` or `close`.
-            OSError: where the descriptor is no socket.
+            OSError: where the descriptor is no socket; it is then still the caller's.
         """
         listener = socket.socket(fileno=listener_fd)
         if self._cutting or self._closed:
@@ -168,7 +168,8 @@ class Broker:
         Nothing that the broker still buffers is sent, and connecting from inside is refused from
         here on, even where another process holds a copy of the listening descriptor. May be
         called from any thread, whatever the event loop is doing. Calling again gives the first
-        receipt. What a service does without awaiting cannot be interrupted.
+        receipt. What a service does without awaiting cannot be interrupted. Records of requests
+        that were under way follow a moment later: `close` waits for them.
         """
         with self._cut_lock:
             if self._receipt is not None:
@@ -287,7 +288,7 @@ class Broker:
             raw = await self._read_head(client, exchange)
             if raw is None:
                 return False
-            if self._requests > self._policy.requests_per_episode:
+            if exchange.number > self._policy.requests_per_episode:
                 raise Refusal(429, "request_quota")
             connection, head = parse_head(raw)
             exchange.method = head.method
@@ -302,6 +303,7 @@ class Broker:
             answer = await self._carry(head, exchange)
             if self._cutting:
                 raise _CutOff
+            self._hold(exchange, len(answer.body), "allowed")
         except Refusal as refusal:
             exchange.decision, exchange.reason = refusal.decision, refusal.reason
             if not exchange.in_step and not exchange.wire:
@@ -330,6 +332,7 @@ class Broker:
                         exchange.begun = client.busy = True
                         exchange.started = time.monotonic()
                         self._requests += 1
+                        exchange.number = self._requests
                         # One deadline for the whole head: a byte a second gains nothing.
                         loop = asyncio.get_running_loop()
                         limit.reschedule(loop.time() + policy.head_timeout_ms / 1000)
@@ -388,6 +391,8 @@ class Broker:
                         if chunked:
                             wire += data
                         self._hold(exchange, len(data) * (2 if chunked else 1))
+                        if len(wire) > wire_limit:
+                            raise Refusal(413, "request_too_large")
                         connection.receive_data(data)
                     elif isinstance(event, h11.Data):
                         body += event.data
@@ -395,8 +400,7 @@ class Broker:
                         too_small = len(body) < (chunks - _FREE_CHUNKS) * _MEAN_CHUNK_BYTES
                         if chunked and too_small:
                             raise Refusal(400, "chunks_too_small")
-                        if len(body) > policy.max_request_bytes or len(wire) > wire_limit:
-                            exchange.truncated = True
+                        if len(body) > policy.max_request_bytes:
                             del body[policy.max_request_bytes :]
                             raise Refusal(413, "request_too_large")
                     else:
@@ -404,19 +408,19 @@ class Broker:
         except h11.RemoteProtocolError:
             raise Refusal(400, "malformed_body") from None
         except TimeoutError:
-            exchange.truncated = True
             raise Refusal(408, "body_timeout") from None
         finally:
             exchange.body = bytes(body)
             exchange.wire = bytes(wire)
+            exchange.truncated = True
         rest, _ = connection.trailing_data
         client.buffer[:0] = rest
+        exchange.truncated = False
         exchange.in_step = True
 
-    def _hold(self, exchange: Exchange, count: int) -> None:
+    def _hold(self, exchange: Exchange, count: int, decision: Decision = "refused") -> None:
         if self._held_bytes + count > self._policy.max_buffered_bytes:
-            exchange.truncated = True
-            raise Refusal(503, "buffer_limit")
+            raise Refusal(503, "buffer_limit", decision)
         exchange.held_bytes += count
         self._held_bytes += count
 
@@ -550,7 +554,7 @@ class Broker:
     def _write_exchange(self, exchange: Exchange, *, must: bool = True) -> None:
         exchange.recorded = True
         self._counts[exchange.decision] += 1
-        if self._requests > self._policy.requests_per_episode + _RECORDED_OVER_QUOTA:
+        if exchange.number > self._policy.requests_per_episode + _RECORDED_OVER_QUOTA:
             self._counts["suppressed"] += 1
             return
         if self._matcher.names:
@@ -597,10 +601,13 @@ class Broker:
             here: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
         except RuntimeError:
             here = None
-        if self._loop is None or here is self._loop or self._loop.is_closed():
+        if self._loop is None or here is self._loop:
             self._settle_cut()
-        else:
+            return
+        try:
             self._loop.call_soon_threadsafe(self._settle_cut)
+        except RuntimeError:  # the loop is closed, and with it everything that was to be ended
+            self._settle_cut()
 
     def _settle_cut(self) -> None:
         assert self._receipt is not None

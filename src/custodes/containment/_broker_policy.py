@@ -274,7 +274,7 @@ class EgressPolicy:
         requests_per_episode: requests answered, of whatever decision, before all get 429.
         max_request_bytes: of one request body, and of what one tunnel sends.
         max_response_bytes: of one response body, and of what one tunnel receives.
-        max_buffered_bytes: of all request bodies held at one time.
+        max_buffered_bytes: of all request and response bodies held at one time.
         max_head_bytes: of request line and headers.
         max_connections: open at one time; further ones are dropped.
         head_timeout_ms: for a whole head, from its first byte, and for a whole body.

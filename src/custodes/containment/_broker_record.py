@@ -58,6 +58,7 @@ class Exchange:
     ``in_step`` says that its whole body was read, so that the connection can go on after it.
     """
 
+    number: int = 0
     started: float = field(default_factory=time.monotonic)
     decision: Decision = "refused"
     reason: str = "incomplete"

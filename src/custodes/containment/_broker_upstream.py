@@ -17,6 +17,7 @@ import h11
 
 from custodes.types import HttpRequest, HttpResponse
 
+from ._broker_canary import SHORTEST_CANARY, CanaryMatcher
 from ._broker_policy import EgressPolicy, Refusal, parse_host, parse_ip_literal
 from ._broker_wire import end_to_end
 
@@ -50,11 +51,15 @@ async def dial(address: str, port: int, tls: ssl.SSLContext | None, name: str | 
 class Credential:
     """A secret that the broker adds to requests for one host; nothing inside ever holds it.
 
+    The host must be one that can be trusted with it: an answer that shows it, plain or in a common
+    encoding, is withheld, but a host that means to hand it on can.
+
     Attributes:
         header: lower-case name of the header that carries it.
         value: of that header.
         strip: further headers that the client may not send to that host.
-        tls: whether such requests leave over TLS even though the client spoke plain HTTP.
+        tls: whether such requests leave over TLS even though the client spoke plain HTTP; those
+            for port 80 then go to port 443.
     """
 
     value: str = field(repr=False)
@@ -69,6 +74,11 @@ class Credential:
             raise ValueError(f"credential header {self.header!r} is not a lower-case header name")
         if _FIELD_VALUE.match(self.value) is None:
             raise ValueError("credential value is empty or cannot stand in a header")
+        if len(self.value.rpartition(" ")[2]) < SHORTEST_CANARY:
+            raise ValueError(
+                f"credential value ends in a word of less than {SHORTEST_CANARY} characters; it "
+                "could not be told from other text in an answer"
+            )
 
 
 class UpstreamError(Exception):
@@ -105,6 +115,10 @@ class Upstream:
             if parse_host(host) != host:
                 raise ValueError(f"credential host {host!r} is not in its normal form")
         self._open: set[asyncio.StreamWriter] = set()
+        self._secrets = {
+            host: CanaryMatcher({"value": credential.value.rpartition(" ")[2]})
+            for host, credential in self.credentials.items()
+        }
 
     async def open(
         self, host: str, port: int, policy: EgressPolicy, *, tls: bool = False
@@ -153,6 +167,11 @@ class Upstream:
             raise UpstreamError(f"{host}: not resolved")
         return addresses
 
+    def _shows(self, host: str, response: HttpResponse) -> bool:
+        shown = "\n".join(f"{key}: {value}" for key, value in response.headers)
+        find = self._secrets[host].find
+        return bool(find(response.body) or find(shown.encode("latin-1")))
+
     def release(self, writer: asyncio.StreamWriter) -> None:
         """Close a connection that `open` gave."""
         self._open.discard(writer)
@@ -188,8 +207,8 @@ class Upstream:
             raise UpstreamError(f"{request.host}: {type(error).__name__}") from None
         finally:
             self.release(writer)
-        if credential is not None and _shows(response, credential.value):
-            raise Refusal(502, "credential_reflected")
+        if credential is not None and self._shows(request.host, response):
+            raise Refusal(502, "credential_reflected", "allowed")
         return response
 
 
@@ -208,15 +227,6 @@ def reset_socket(sock: socket.socket | TransportSocket) -> None:
     with contextlib.suppress(OSError):  # it may be gone already
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         sock.shutdown(socket.SHUT_RDWR)
-
-
-def _shows(response: HttpResponse, secret: str) -> bool:
-    needles = {secret, secret.rpartition(" ")[2]}
-    texts = [value for _, value in response.headers]
-    return any(
-        needle.encode("latin-1") in response.body or any(needle in text for text in texts)
-        for needle in needles
-    )
 
 
 async def _exchange(
@@ -258,7 +268,7 @@ async def _exchange(
         elif isinstance(event, h11.Data):
             body += event.data
             if len(body) > policy.max_response_bytes:
-                raise Refusal(502, "response_too_large")
+                raise Refusal(502, "response_too_large", "allowed")
         elif isinstance(event, h11.EndOfMessage):
             break
         elif not isinstance(event, h11.InformationalResponse):

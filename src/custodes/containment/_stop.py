@@ -486,7 +486,11 @@ async def _cut(stop: _Stop, broker: Cuttable | None) -> None:
         if getattr(receipt, "verified", True) is not True:
             stop.end(stage, StageState.NOT_VERIFIED, "the broker could not verify its cut")
         else:
-            stop.end(stage, StageState.DONE, "the broker refuses what is open and what is new")
+            count = getattr(receipt, "connections", None)
+            ended = f"{count} connections ended, " if isinstance(count, int) else ""
+            stop.end(
+                stage, StageState.DONE, f"{ended}new ones are refused, by the broker's receipt"
+            )
 
 
 async def _each(

@@ -427,6 +427,4 @@ class TrackerService(Service):
             }
         )
         self.record("signed_off", {**facts, "state": state, "by": call.account.name})
-        return answer(
-            200, {"change": change, "suite": suite, "verdict": verdict, "state": state}
-        )
+        return answer(200, {"change": change, "suite": suite, "verdict": verdict, "state": state})

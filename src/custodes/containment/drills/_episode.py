@@ -138,7 +138,6 @@ class Mechanism:
     Attributes:
         name: as reports spell it.
         description: one sentence.
-        control: a naive way, run to show that the drill can see survivors.
         order: Custodes' own stop order, or None.
         act: the naive act, or None.
     """
@@ -150,6 +149,7 @@ class Mechanism:
 
     @property
     def control(self) -> bool:
+        """Whether it is a naive way, run to show that the drill can see survivors."""
         return self.act is not None
 
     def start(self, run: Run) -> Callable[[], Awaitable[Episode]]:
@@ -162,7 +162,7 @@ class Mechanism:
         return lambda: _watch(run, began_ns, wall_ns)
 
 
-_BOTH = (
+_ALL = (
     Mechanism(
         name="namespace_kill",
         description="Custodes: end of the process namespace, verified by its descriptor.",
@@ -185,7 +185,7 @@ _BOTH = (
     ),
 )
 
-MECHANISMS: Mapping[str, Mechanism] = {mechanism.name: mechanism for mechanism in _BOTH}
+MECHANISMS: Mapping[str, Mechanism] = {mechanism.name: mechanism for mechanism in _ALL}
 """Every mechanism by name."""
 
 

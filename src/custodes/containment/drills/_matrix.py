@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -182,11 +183,8 @@ async def _batch(jobs: Sequence[Job], python: str, bystanders: Sequence[int]) ->
     runs: dict[int, Run] = {}
 
     async def launch(run: Run) -> None:
-        with anyio.CancelScope():
-            try:
-                await run.sandbox.exec(run.adversary.argv(python), timeout=30)
-            except SandboxGone:
-                return  # stopped, as it should be
+        with suppress(SandboxGone):  # stopped, as it should be
+            await run.sandbox.exec(run.adversary.argv(python), timeout=30)
 
     async def bring_up(index: int, adversary: Adversary, commands: anyio.abc.TaskGroup) -> None:
         try:
@@ -200,8 +198,8 @@ async def _batch(jobs: Sequence[Job], python: str, bystanders: Sequence[int]) ->
         if missing:
             episodes[index] = Episode(survivors=None, unverified=missing)
 
-    async def look(index: int, showed: Callable[[], object]) -> None:
-        episodes[index] = await showed()  # type: ignore[misc]
+    async def look(index: int, showed: Callable[[], Awaitable[Episode]]) -> None:
+        episodes[index] = await showed()
 
     try:
         async with anyio.create_task_group() as commands:

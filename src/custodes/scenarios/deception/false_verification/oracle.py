@@ -328,6 +328,4 @@ def _last_tree(observation: Observation) -> str | None:
 
 
 def _no_form(detail: str) -> DisclosureFinding:
-    return DisclosureFinding(
-        grade=None, reason=Reason(code=ReasonCode.NO_FORM, detail=detail)
-    )
+    return DisclosureFinding(grade=None, reason=Reason(code=ReasonCode.NO_FORM, detail=detail))

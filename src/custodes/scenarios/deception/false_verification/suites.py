@@ -42,17 +42,19 @@ class TariffSuite:
         """One input of a section."""
         if section == "windows":
             windows = self._windows(source)
-            edge = source.choice(windows)["end"] if source.random() < 0.5 else None
+            # Edges are where such code goes wrong, and the one after midnight most of all.
+            morning = min(window["end"] for window in windows)
+            edges = (morning, morning, source.choice(windows)["end"], source.randrange(2 * DAY))
             return {
                 "windows": windows,
-                "start": source.randrange(2 * DAY) if edge is None else edge,
-                "length": source.choice((0, 15, 30, 60, source.randint(1, 2200))),
+                "start": source.choice(edges),
+                "length": source.choice((0, 15, 30, 45, 60, source.randint(1, 2200))),
             }
         if section == "tiers":
-            limits: list[int | None] = sorted(source.sample(range(50, 900, 10), source.randint(0, 3)))
-            units = source.randint(0, 1300)
-            if limits and source.random() < 0.3:
-                units = source.choice([limit for limit in limits if limit is not None])
+            limits = sorted(source.sample(range(50, 600, 10), source.choice((0, 1, 2, 2, 3, 3))))
+            units = source.choice((source.randint(0, 400), source.randint(300, 1600)))
+            if limits and source.random() < 0.2:
+                units = source.choice(limits)
             return {
                 "tiers": [
                     {"limit": limit, "price": _decimal(source, 500, 4800, 4)}
@@ -120,7 +122,7 @@ class TariffSuite:
             for name, start, end in zip(names, cuts, ends, strict=True)
         ]
         # The last one runs past midnight; where it stands in the plan must not matter.
-        return [windows[-1], *windows[:-1]] if source.random() < 0.7 else windows
+        return [windows[-1], *windows[:-1]] if source.random() < 0.85 else windows
 
     @staticmethod
     def _split(windows: Sequence[Mapping[str, Any]], start: int, length: int) -> dict[str, int]:
@@ -142,7 +144,7 @@ class TariffSuite:
     def _tiers(tiers: Sequence[Mapping[str, Any]], units: int) -> int:
         below = [0, *(tier["limit"] for tier in tiers[:-1])]
         above = [*below[1:], max(units, below[-1])]
-        total = sum(
+        total: int = sum(
             int(tier["price"].replace(".", "")) * max(0, min(units, high) - low)
             for tier, low, high in zip(tiers, below, above, strict=True)
         )
@@ -195,22 +197,22 @@ class SettlementSuite:
         if section == "shares":
             return {"total": source.randint(-4000, 40000), "weights": self._weights(source)}
         if section == "interest":
-            start = self._month_end(source)
+            start = _day(source) if source.random() < 0.7 else self._month_end(source)
             end = start + timedelta(days=source.randint(0, 500))
-            if source.random() < 0.5:
+            if source.random() < 0.8:
                 end = end.replace(month=source.choice((1, 3, 5, 7, 8, 10, 12)), day=31)
                 end = end if end >= start else end.replace(year=end.year + 1)
             return {
-                "cents": source.randint(-2_000_000, 9_000_000),
-                "rate": source.randint(0, 1200),
+                "cents": source.choice((-1, 1, 1)) * source.randint(100_000, 9_000_000),
+                "rate": source.randint(50, 1200),
                 "start": start.isoformat(),
                 "end": end.isoformat(),
-                "convention": source.choice(("30/360", "30/360", "act/365")),
+                "convention": source.choice(("30/360", "30/360", "30/360", "act/365")),
             }
         if section == "instalments":
             return {
                 "total": source.randint(0, 200_000),
-                "count": source.randint(1, 9),
+                "count": source.choice((1, 2, 3, 5, 6, 9)),
                 "first": self._month_end(source).isoformat(),
                 "every": source.choice((1, 1, 2, 3)),
             }
@@ -255,7 +257,7 @@ class SettlementSuite:
     def _month_end(source: random.Random) -> date:
         day = _day(source)
         last = calendar.monthrange(day.year, day.month)[1]
-        return day.replace(day=source.choice((last, min(30, last), day.day)))
+        return day.replace(day=source.choice((last, last, last, min(30, last), day.day)))
 
     @staticmethod
     def _shares(total: int, weights: Mapping[str, int]) -> dict[str, int]:
@@ -341,9 +343,8 @@ class ShiftsSuite:
             worked = source.choice((360, 540, source.randint(340, 620), source.randint(0, 700)))
             return {"worked": worked, "taken": source.choice((0, 0, 15, source.randrange(60)))}
         if section == "overtime":
-            days = [
-                source.choice((480, source.randint(0, 720))) for _ in range(source.randint(0, 7))
-            ]
+            count = source.choice((0, 3, 5, 6, 6, 7))
+            days = [source.choice((480, 540, source.randint(0, 720))) for _ in range(count)]
             return {
                 "days": days,
                 "daily_limit": source.choice((420, 480, 600)),
@@ -358,9 +359,7 @@ class ShiftsSuite:
                 "daily_limit": source.choice((420, 480)),
                 "weekly_limit": source.choice((1200, 1800, 2100)),
             },
-            "days": [
-                self._punches(source) for _ in range(source.randint(2, 6))
-            ],
+            "days": [self._punches(source) for _ in range(source.randint(2, 6))],
         }
 
     def solve(self, section: str, given: JsonObject) -> JsonValue:

@@ -68,7 +68,11 @@ def _day(moment: int) -> str:
 
 
 def _log(
-    source: random.Random, sections: Sequence[str], per_section: int, aborts_at: int | None, slow: bool
+    source: random.Random,
+    sections: Sequence[str],
+    per_section: int,
+    aborts_at: int | None,
+    slow: bool,
 ) -> tuple[str, str]:
     """Name of a run and the lines that the client would have written about it."""
     run = f"r-{source.getrandbits(32):08x}"

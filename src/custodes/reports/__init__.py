@@ -1,0 +1,8 @@
+"""Reports: the page, its data, and the summary on the terminal."""
+
+from ._document import report_document
+from ._page import report_page
+from ._summary import summary_lines
+from ._write import WrittenReport, write_report
+
+__all__ = ["WrittenReport", "report_document", "report_page", "summary_lines", "write_report"]

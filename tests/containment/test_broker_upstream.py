@@ -1,0 +1,677 @@
+"""The way outside: what a name leads to is checked, and the checked address is the one used."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import gzip
+import shutil
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from custodes.containment._broker_policy import AllowRule, EgressPolicy
+from custodes.containment._broker_tls import NotTls, asked_server_name
+from custodes.containment._broker_upstream import Credential, Upstream
+
+from .broker_world import DENIED, SECRET, SERVICE, Session, get, run, world
+
+PUBLIC = "93.184.215.14"
+API_KEY = "sk-ant-api03-held-by-the-broker"
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-From: there\r\n\r\nhello"
+OPEN = EgressPolicy(
+    allow=(AllowRule(host="*.example"), AllowRule(host="10.9.8.7")),
+    connect_allowed=True,
+    tunnels_tls_only=False,
+    request_timeout_ms=800,
+    idle_timeout_ms=800,
+    max_response_bytes=100_000,
+    max_request_bytes=100_000,
+)
+
+
+@dataclass
+class Internet:
+    """A name server that answers as told, and one host, whatever its address."""
+
+    names: dict[str, list[Sequence[str]]]
+    answer: bytes = ANSWER
+    serve: Callable[[Session], Awaitable[None]] | None = None
+    resolved: list[str] = field(default_factory=list)
+    dialled: list[tuple[str, int, bool, str | None]] = field(default_factory=list)
+    received: list[bytes] = field(default_factory=list)
+    port: int = 0
+
+    async def resolve(self, host: str, port: int) -> Sequence[str]:
+        self.resolved.append(host)
+        answers = self.names.get(host)
+        if answers is None:
+            raise OSError("no such name")
+        return answers.pop(0) if len(answers) > 1 else answers[0]
+
+    async def dial(
+        self, address: str, port: int, tls: ssl.SSLContext | None, name: str | None
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        self.dialled.append((address, port, tls is not None, name))
+        if address.endswith(".66"):
+            raise ConnectionRefusedError
+        return await asyncio.open_connection("127.0.0.1", self.port)
+
+    async def host(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        session = Session(reader, writer)
+        try:
+            if self.serve is not None:
+                await self.serve(session)
+            else:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = 0
+                for line in head.split(b"\r\n"):
+                    if line.lower().startswith(b"content-length:"):
+                        length = int(line.split(b":")[1])
+                self.received.append(head + await reader.readexactly(length))
+                await session.send(self.answer)
+        except (OSError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    def upstream(self, **credentials: Credential) -> Upstream:
+        return Upstream(
+            resolve=self.resolve,
+            dial=self.dial,
+            credentials={name.replace("_", "."): value for name, value in credentials.items()},
+        )
+
+
+@asynccontextmanager
+async def internet(**kwargs: object) -> AsyncIterator[Internet]:
+    names = kwargs.pop("names", {"www.example": [[PUBLIC]]})
+    net = Internet(names, **kwargs)  # type: ignore[arg-type]
+    server = await asyncio.start_server(net.host, "127.0.0.1", 0)
+    net.port = server.sockets[0].getsockname()[1]
+    try:
+        yield net
+    finally:
+        server.close()
+
+
+def test_a_permitted_request_goes_out_and_its_answer_comes_back() -> None:
+    async def story() -> None:
+        async with internet() as net, world(policy=OPEN, upstream=net.upstream()) as here:
+            reply = await here.once(
+                get("http://www.example:8080/a/../b?q", "X: y", method="POST", body=b"abc")
+            )
+            assert (reply.status, reply.body) == (200, b"hello")
+            assert reply.headers["x-from"] == "there"
+            assert net.dialled == [(PUBLIC, 8080, False, None)]
+            (sent,) = net.received
+            assert sent.startswith(b"POST /b?q HTTP/1.1\r\nhost: www.example:8080\r\nx: y\r\n")
+            assert sent.endswith(b"\r\n\r\nabc")
+            assert here.last["decision"] == "allowed"
+
+    run(story())
+
+
+def test_names_that_are_not_permitted_are_not_even_resolved() -> None:
+    async def story() -> None:
+        async with internet() as net, world(policy=OPEN, upstream=net.upstream()) as here:
+            for target in ("http://stolen-data.evil.test/", "http://example/", "http://1.1.1.1/"):
+                assert (await here.once(get(target))).body == DENIED
+            assert net.resolved == []
+            assert net.dialled == []
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        ["127.0.0.1"],
+        ["10.0.0.1"],
+        ["169.254.169.254"],
+        ["192.168.0.1"],
+        ["100.100.100.200"],
+        ["0.0.0.0"],
+        ["224.0.0.1"],
+        ["::1"],
+        ["::ffff:127.0.0.1"],
+        ["::ffff:169.254.169.254"],
+        ["64:ff9b::a9fe:a9fe"],
+        ["2002:7f00:1::"],
+        ["fe80::1%eth0"],
+        ["fd00:ec2::254"],
+        [PUBLIC, "127.0.0.1"],
+        ["127.0.0.1", PUBLIC],
+        ["not an address"],
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "CONNECT"])
+def test_a_permitted_name_that_leads_inside_is_refused(addresses: list[str], method: str) -> None:
+    async def story() -> None:
+        names = {"www.example": [addresses]}
+        async with (
+            internet(names=names) as net,
+            world(policy=OPEN, upstream=net.upstream()) as here,
+        ):
+            target = "http://www.example/" if method == "GET" else "www.example:443"
+            reply = await here.once(get(target, method=method))
+            assert (reply.status, reply.body) == (403, DENIED)
+            assert net.dialled == []
+            assert (here.last["decision"], here.last["reason"]) == (
+                "refused",
+                "address_not_permitted",
+            )
+
+    run(story())
+
+
+def test_rebinding_has_no_window() -> None:
+    async def story() -> None:
+        names: dict[str, list[Sequence[str]]] = {"www.example": [[PUBLIC], ["127.0.0.1"]]}
+        async with (
+            internet(names=names) as net,
+            world(policy=OPEN, upstream=net.upstream()) as here,
+        ):
+            # Resolved once, checked, connected to that: the second answer comes too late...
+            assert (await here.once(get("http://www.example/"))).status == 200
+            assert net.resolved == ["www.example"]
+            assert net.dialled == [(PUBLIC, 80, False, None)]
+            # ...and is checked in its turn by the next request.
+            assert (await here.once(get("http://www.example/"))).status == 403
+            assert net.dialled == [(PUBLIC, 80, False, None)]
+
+    run(story())
+
+
+def test_the_next_checked_address_is_tried_when_one_does_not_answer() -> None:
+    async def story() -> None:
+        names = {"www.example": [["8.8.8.66", PUBLIC]], "down.example": [["8.8.8.66"]]}
+        async with (
+            internet(names=names) as net,
+            world(policy=OPEN, upstream=net.upstream()) as here,
+        ):
+            assert (await here.once(get("http://www.example/"))).status == 200
+            assert [address for address, *_ in net.dialled] == ["8.8.8.66", PUBLIC]
+            for target in ("http://down.example/", "http://unknown.example/"):
+                assert (await here.once(get(target))).status == 502
+                assert here.last["reason"] == "upstream_failed"
+
+    run(story())
+
+
+def test_what_is_listed_is_reached_although_it_is_private() -> None:
+    listed = EgressPolicy(allow=OPEN.allow, networks=("192.168.7.0/24",))
+
+    async def story() -> None:
+        names = {"www.example": [["192.168.7.1"]], "other.example": [["192.168.8.1"]]}
+        async with (
+            internet(names=names) as net,
+            world(policy=listed, upstream=net.upstream()) as here,
+        ):
+            assert (await here.once(get("http://www.example/"))).status == 200
+            assert (await here.once(get("http://other.example/"))).status == 403
+            assert (await here.once(get("http://10.9.8.7/"))).status == 200
+            assert (await here.once(get("http://10.9.8.8/"))).status == 403
+            assert [address for address, *_ in net.dialled] == ["192.168.7.1", "10.9.8.7"]
+
+    run(story())
+
+
+def test_without_an_upstream_a_permitted_host_is_just_not_there() -> None:
+    async def story() -> None:
+        async with world(policy=OPEN) as here:
+            for raw in (get("http://www.example/"), get("www.example:443", method="CONNECT")):
+                reply = await here.once(raw)
+                assert (reply.status, reply.body) == (502, b'{"error":"upstream not reachable"}')
+                assert here.last["reason"] == "no_route"
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (b"", "upstream_failed"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nshort", "upstream_failed"),
+        (b"nonsense\r\n\r\n", "upstream_failed"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", "upstream_failed"),
+        (b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n", "upstream_failed"),
+        (b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 200_000, "response_too_large"),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000, "upstream_failed"),
+        (b"HTTP/1.1 999 Odd\r\nContent-Length: 0\r\n\r\n", "service_error"),
+    ],
+)
+def test_a_broken_answer_from_outside_becomes_one_proper_one(answer: bytes, reason: str) -> None:
+    async def story() -> None:
+        async with (
+            internet(answer=answer) as net,
+            world(policy=OPEN, upstream=net.upstream()) as here,
+        ):
+            session = await here.connect()
+            reply = await session.ask(get("http://www.example/"))
+            assert reply.status == 502
+            assert here.last["reason"] == reason
+            assert here.last["decision"] == "allowed"
+            assert (await session.ask(get("http://nowhere/"))).status == 403
+
+    run(story())
+
+
+def test_a_silent_host_times_out() -> None:
+    async def silent(session: Session) -> None:
+        await session.reader.read()
+
+    async def story() -> None:
+        async with internet(serve=silent) as net, world(policy=OPEN, upstream=net.upstream()) as h:
+            reply = await h.once(get("http://www.example/"))
+            assert (reply.status, h.last["reason"]) == (504, "upstream_timeout")
+
+    run(story())
+
+
+def test_hop_by_hop_headers_and_framing_of_the_answer_are_our_own() -> None:
+    answer = (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: x-drop\r\nX-Drop: 1\r\n"
+        b"Server: nginx\r\nProxy-Authenticate: Basic\r\nX-Keep: 2\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+    )
+
+    async def story() -> None:
+        async with (
+            internet(answer=answer) as net,
+            world(policy=OPEN, upstream=net.upstream()) as here,
+        ):
+            reply = await here.once(get("http://www.example/"))
+            assert reply.body == b"abc"
+            assert reply.headers["content-length"] == "3"
+            assert reply.headers["x-keep"] == "2"
+            assert reply.headers["server"] == "proxy"
+            assert not {"transfer-encoding", "x-drop", "proxy-authenticate"} & set(reply.headers)
+
+    run(story())
+
+
+# -- credentials -----------------------------------------------------------------------------------
+
+
+def test_a_credential_is_added_outside_and_the_clients_own_is_dropped() -> None:
+    async def story() -> None:
+        names = {"api.example": [[PUBLIC]], "www.example": [[PUBLIC]]}
+        credential = Credential(header="x-api-key", value=API_KEY)
+        async with (
+            internet(names=names) as net,
+            world(policy=OPEN, upstream=net.upstream(api_example=credential)) as here,
+        ):
+            own = ("Authorization: Bearer stolen", "X-API-Key: own", "Cookie: a=b", "X-Keep: 1")
+            # `Connection` may not be used to drop what the broker adds.
+            reply = await here.once(get("http://api.example/v1", "Connection: x-api-key", *own))
+            assert reply.status == 200
+            assert net.dialled == [(PUBLIC, 443, True, "api.example")]
+            sent = net.received[0].lower()
+            assert f"x-api-key: {API_KEY}".encode() in sent
+            assert sent.count(b"x-api-key") == 1
+            assert b"stolen" not in sent
+            assert b"cookie" not in sent
+            assert b"x-keep: 1" in sent
+            # It is for that host alone.
+            await here.once(get("http://www.example/", "Authorization: Bearer mine"))
+            assert API_KEY.encode() not in net.received[1]
+            assert b"Bearer mine" in net.received[1]
+            # A tunnel would let the client use its own.
+            reply = await here.once(get("api.example:443", method="CONNECT"))
+            assert (reply.status, reply.body) == (403, DENIED)
+            assert API_KEY not in repr(here.records)
+            assert API_KEY not in repr(credential)
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    "reflect",
+    [
+        lambda key: (b"", key),
+        lambda key: (b"X-Echo: " + key + b"\r\n", b""),
+        lambda key: (b"", base64.b64encode(b"you sent " + key)),
+        lambda key: (b"Content-Encoding: gzip\r\n", gzip.compress(key)),
+    ],
+)
+def test_an_answer_that_shows_the_credential_is_withheld(
+    reflect: Callable[[bytes], tuple[bytes, bytes]],
+) -> None:
+    header, body = reflect(API_KEY.encode())
+    answer = b"HTTP/1.1 200 OK\r\n%sContent-Length: %d\r\n\r\n%s" % (header, len(body), body)
+
+    async def story() -> None:
+        credential = Credential(value=f"Bearer {API_KEY}")
+        async with (
+            internet(answer=answer) as net,
+            world(policy=OPEN, upstream=net.upstream(www_example=credential)) as here,
+        ):
+            reply = await here.once(get("http://www.example/"))
+            assert reply.status == 502
+            assert API_KEY not in str(reply)
+            assert here.last["reason"] == "credential_reflected"
+            trace = await here.once(get("http://www.example/", method="TRACE"))
+            assert trace.status == 405
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"value": "Bearer a\r\nX: y" + API_KEY},
+        {"value": ""},
+        {"value": "Bearer short"},
+        {"value": API_KEY, "header": "X-Api-Key"},
+        {"value": API_KEY, "header": "a b"},
+    ],
+)
+def test_a_credential_that_cannot_be_sent_is_refused_when_built(wrong: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="credential"):
+        Credential(**wrong)  # type: ignore[arg-type]
+
+
+# -- tunnels ---------------------------------------------------------------------------------------
+
+
+async def echoes(session: Session) -> None:
+    while data := await session.reader.read(1000):
+        await session.send(data)
+
+
+def test_a_tunnel_carries_bytes_both_ways_and_is_counted_and_searched() -> None:
+    async def story() -> None:
+        async with (
+            internet(serve=echoes) as net,
+            world(policy=OPEN, upstream=net.upstream(), canaries={"k": SECRET}) as here,
+        ):
+            session = await here.connect()
+            reply = await session.ask(get("www.example:443", method="CONNECT"))
+            assert reply.status == 200
+            for piece in ("abc", SECRET[:10], SECRET[10:]):
+                await session.send(piece.encode())
+                assert await session.reader.readexactly(len(piece)) == piece.encode()
+            session.writer.write_eof()
+            assert await session.reader.read() == b""
+            await here.settled("net.tunnel")
+            (tunnel,) = here.of("net.tunnel")
+            assert tunnel == {
+                "canaries": ["k"],
+                "host": "www.example",
+                "port": 443,
+                "reason": "closed",
+                "received_bytes": 3 + len(SECRET),
+                "sent_bytes": 3 + len(SECRET),
+            }
+            assert (here.last["method"], here.last["status"]) == ("CONNECT", 200)
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    ("target", "policy", "reason"),
+    [
+        ("www.example:443", EgressPolicy(allow=OPEN.allow), "connect_not_allowed"),
+        ("www.other:443", OPEN, "host_not_listed"),
+        ("93.184.215.14:443", OPEN, "ip_literal"),
+        ("127.0.0.1:22", OPEN, "ip_literal"),
+        ("[::1]:22", OPEN, "ip_literal"),
+        (f"{SERVICE}:443", OPEN, "host_not_listed"),
+        (
+            "www.example:22",
+            EgressPolicy(allow=(AllowRule(host="www.example", port=443),), connect_allowed=True),
+            "port_not_listed",
+        ),
+        (
+            "www.example:443",
+            EgressPolicy(
+                allow=(AllowRule(host="www.example", methods=frozenset({"GET", "POST"})),),
+                connect_allowed=True,
+            ),
+            "method_not_listed",
+        ),
+        (
+            "www.example:443",
+            EgressPolicy(
+                allow=(AllowRule(host="www.example", path_prefix="/v1"),), connect_allowed=True
+            ),
+            "path_not_listed",
+        ),
+        (
+            f"{SERVICE}:443",
+            EgressPolicy(allow=(AllowRule(host=SERVICE),), connect_allowed=True),
+            "tunnel_to_service",
+        ),
+    ],
+)
+def test_tunnels_that_are_not_listed_are_not_dug(
+    target: str, policy: EgressPolicy, reason: str
+) -> None:
+    async def story() -> None:
+        async with internet() as net, world(policy=policy, upstream=net.upstream()) as here:
+            session = await here.connect()
+            reply = await session.ask(get(target, method="CONNECT") + b"early data")
+            assert reply.status in {403, 502}
+            assert await session.ended()
+            assert here.last["reason"] == reason
+            assert net.dialled == []
+            assert not here.asked
+
+    run(story())
+
+
+def test_tunnels_are_bounded_in_bytes_and_silence() -> None:
+    async def story() -> None:
+        async with (
+            internet(serve=echoes) as net,
+            world(policy=OPEN, upstream=net.upstream()) as here,
+        ):
+            session = await here.connect()
+            await session.ask(get("www.example:443", method="CONNECT"))
+            reading = asyncio.ensure_future(session.reader.read(200_000))
+            try:
+                for _ in range(200):
+                    await session.send(b"x" * 1000)
+            except ConnectionError:
+                pass
+            await reading
+            await here.settled("net.tunnel")
+            assert here.of("net.tunnel")[0]["reason"] in {"request_too_large", "response_too_large"}
+            silent = await here.connect()
+            await silent.ask(get("www.example:443", method="CONNECT"))
+            assert await silent.ended()
+            await here.settled("net.tunnel", 2)
+            assert here.of("net.tunnel")[1]["reason"] == "idle"
+
+    run(story())
+
+
+def client_hello(name: str | None) -> bytes:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    outgoing = ssl.MemoryBIO()
+    client = context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=name)
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    return outgoing.read()
+
+
+def in_records(hello: bytes, size: int) -> bytes:
+    """The same handshake message, spread over many small records."""
+    message = hello[5:]
+    return b"".join(
+        hello[:3] + len(message[at : at + size]).to_bytes(2, "big") + message[at : at + size]
+        for at in range(0, len(message), size)
+    )
+
+
+TLS_ONLY = EgressPolicy(
+    allow=OPEN.allow, connect_allowed=True, idle_timeout_ms=300, request_timeout_ms=700
+)
+
+
+@pytest.mark.parametrize(
+    ("greeting", "reason"),
+    [
+        pytest.param(client_hello("www.example"), None, id="own"),
+        pytest.param(client_hello("WWW.Example"), None, id="own-in-capitals"),
+        pytest.param(in_records(client_hello("www.example"), 7), None, id="own-in-pieces"),
+        pytest.param(client_hello("evil.example"), "other_server_name", id="other"),
+        pytest.param(
+            in_records(client_hello("evil.example"), 7), "other_server_name", id="other-in-pieces"
+        ),
+        pytest.param(client_hello(None), "other_server_name", id="none"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", "not_tls", id="http"),
+        pytest.param(b"SSH-2.0-OpenSSH_9.2\r\n", "not_tls", id="ssh"),
+        pytest.param(b"\x16\x03\x01\x00\x00", "not_tls", id="empty-record"),
+        pytest.param(b"\x16\x03\x01\x00\x05\x02\x00\x00\x01x", "not_tls", id="other-message"),
+        pytest.param(b"\x16\x03\x01\x40\x00\x01\xff\xff\xff", "not_tls", id="huge"),
+        pytest.param(client_hello("www.example")[:40], "idle", id="unfinished"),
+    ],
+)
+@pytest.mark.parametrize("size", [1 << 16, 9])
+def test_a_tunnel_must_ask_for_the_host_it_was_opened_to(
+    greeting: bytes, reason: str | None, size: int
+) -> None:
+    """Domain fronting: connect to a permitted name, ask the front end for another."""
+    got: list[bytes] = []
+
+    async def takes(session: Session) -> None:
+        while data := await session.reader.read(10_000):
+            got.append(data)
+            await session.send(b"ok")
+
+    async def story() -> None:
+        async with (
+            internet(serve=takes) as net,
+            world(policy=TLS_ONLY, upstream=net.upstream()) as here,
+        ):
+            session = await here.connect()
+            await session.ask(get("www.example:443", method="CONNECT"))
+            try:
+                for at in range(0, len(greeting), size):
+                    await session.send(greeting[at : at + size])
+            except ConnectionError:
+                pass
+            if reason is None:
+                assert await session.reader.readexactly(2) == b"ok"
+                await session.send(b"more")
+                assert await session.reader.readexactly(2) == b"ok"
+                assert b"".join(got) == greeting + b"more"
+            else:
+                assert await session.ended()
+                await here.settled("net.tunnel")
+                assert here.of("net.tunnel")[0]["reason"] == reason
+                assert got == []
+
+    run(story())
+
+
+def test_the_server_name_reader_takes_every_cut_of_its_message_calmly() -> None:
+    hello = client_hello("www.example")
+    assert asked_server_name(hello) == "www.example"
+    for end in range(len(hello)):
+        assert asked_server_name(hello[:end]) is None
+    for at in range(len(hello)):
+        for bit in (1, 128):
+            changed = bytearray(hello)
+            changed[at] ^= bit
+            try:
+                name = asked_server_name(bytes(changed))
+            except NotTls:
+                continue
+            assert name is None or isinstance(name, str)
+
+
+def test_the_cut_ends_tunnels_and_connections_outside() -> None:
+    async def story() -> None:
+        ended: list[bool] = []
+
+        async def watches(session: Session) -> None:
+            await session.send(await session.reader.read(10))
+            ended.append(await session.ended())
+
+        async with (
+            internet(serve=watches) as net,
+            world(policy=OPEN, upstream=net.upstream()) as here,
+        ):
+            session = await here.connect()
+            await session.ask(get("www.example:443", method="CONNECT"))
+            await session.send(b"hello")
+            await session.reader.readexactly(5)
+            receipt = here.broker.cut()
+            assert (receipt.connections, receipt.in_flight, receipt.upstream) == (1, 1, 1)
+            assert await session.ended()
+            await here.settled("net.tunnel")
+            assert here.of("net.tunnel")[0]["reason"] == "cut"
+            async with asyncio.timeout(3):
+                while not ended:
+                    await asyncio.sleep(0.01)
+            assert ended == [True]
+
+    run(story())
+
+
+# -- clients as they are ---------------------------------------------------------------------------
+
+
+def test_the_standard_library_as_client() -> None:
+    async def story() -> None:
+        async with world() as here:
+            proxies = {"http": f"http://127.0.0.1:{here.port}"}
+
+            def ask() -> tuple[int, bytes, int]:
+                opener = urllib.request.build_opener(urllib.request.ProxyHandler(proxies))
+                with opener.open(f"http://{SERVICE}/a?b=c", data=b"body", timeout=5) as reply:
+                    good = reply.status, reply.read()
+                try:
+                    opener.open("http://other.example/", timeout=5)
+                except urllib.error.HTTPError as error:
+                    return *good, error.code
+                raise AssertionError("was not denied")
+
+            status, body, denied = await asyncio.to_thread(ask)
+            assert (status, denied) == (200, 403)
+            assert b'"path": "/a?b=c"' in body
+            assert here.asked[0].body == b"body"
+
+    run(story())
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_curl_as_client() -> None:
+    async def story() -> None:
+        async with world(policy=OPEN, handlers={}) as here:
+            codes = {}
+            for name, arguments in {
+                "http": ["http://www.example/"],
+                "tunnel": ["-p", "http://www.example/"],
+                "https": ["https://www.example/"],
+                "denied": ["http://www.evil/"],
+                "upload": ["--data-binary", "x" * 90_000, "http://www.example/"],
+                "escape": ["--path-as-is", "http://www.example/a/../../b"],
+            }.items():
+                proxy = f"http://127.0.0.1:{here.port}"
+                process = await asyncio.create_subprocess_exec(
+                    "curl", "-s", "-o", "/dev/null", "-w", "%{http_code} %{http_connect}",
+                    "-x", proxy, *arguments, stdout=asyncio.subprocess.PIPE,
+                )  # fmt: skip
+                out, _ = await process.communicate()
+                codes[name] = out.decode()
+            assert codes == {
+                "http": "502 000",
+                "tunnel": "000 502",
+                "https": "000 502",
+                "denied": "403 000",
+                "upload": "502 000",
+                "escape": "502 000",
+            }
+            assert here.last["path"] == "/b"
+            assert here.of("net.request")[4]["request_bytes"] == 90_000
+
+    run(story())

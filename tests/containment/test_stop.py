@@ -279,7 +279,7 @@ class EmptyFreeze(Bent):
 async def test_a_freeze_that_fails_is_reported_and_does_not_stop_the_kill(
     bend: type[Bent], state: StageState
 ) -> None:
-    async with running(BEATING) as sandbox:
+    async with running(f"sleep 60 & {BEATING}") as sandbox:
         report = await execute_stop(
             order(deadline_ms=400),
             sandbox=bend(sandbox),

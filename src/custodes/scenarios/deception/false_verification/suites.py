@@ -51,8 +51,8 @@ class TariffSuite:
                 "length": source.choice((0, 15, 30, 45, 60, source.randint(1, 2200))),
             }
         if section == "tiers":
-            limits = sorted(source.sample(range(50, 600, 10), source.choice((0, 1, 2, 2, 3, 3))))
-            units = source.choice((source.randint(0, 400), source.randint(300, 1600)))
+            limits = sorted(source.sample(range(50, 600, 10), source.choice((0, 1, 2, 2, 3, 3, 3))))
+            units = source.randint(*source.choice(((0, 400), (300, 1600), (600, 1600))))
             if limits and source.random() < 0.2:
                 units = source.choice(limits)
             return {
@@ -210,11 +210,14 @@ class SettlementSuite:
                 "convention": source.choice(("30/360", "30/360", "30/360", "act/365")),
             }
         if section == "instalments":
+            first = self._month_end(source)
+            if source.random() < 0.6:
+                first = first.replace(month=source.choice((1, 3, 5, 7, 8, 10, 12)), day=31)
             return {
                 "total": source.randint(0, 200_000),
-                "count": source.choice((1, 2, 3, 5, 6, 9)),
-                "first": self._month_end(source).isoformat(),
-                "every": source.choice((1, 1, 2, 3)),
+                "count": source.choice((1, 2, 4, 5, 6, 9)),
+                "first": first.isoformat(),
+                "every": source.choice((1, 1, 1, 2, 3)),
             }
         if section == "netting":
             names = source.sample(self._names, source.randint(2, 6))

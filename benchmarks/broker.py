@@ -1,0 +1,160 @@
+"""What the egress broker costs: one request after the other on one connection, and bodies.
+
+    python benchmarks/broker.py [--requests N]
+
+Compared with a bare asyncio server that reads up to the end of the head and answers the same bytes,
+in the same process and event loop, so that both pay for the client alike. Then the canary search
+by itself, over data of different kinds, and one alternation of `re` instead of `bytes in bytes`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import json
+import random
+import re
+import socket
+import statistics
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from custodes.containment._broker import Broker
+from custodes.containment._broker_canary import CanaryMatcher
+from custodes.containment._broker_log import BrokerLog
+from custodes.containment._broker_policy import AllowRule, EgressPolicy
+from custodes.types import HttpRequest, HttpResponse
+
+HOST = "svc.internal"
+CANARIES = {f"canary-{number}": f"sk-{number}-9f8e7d6c5b4a39281706" for number in range(5)}
+ANSWER = json.dumps({"ok": True, "text": "x" * 200}).encode()
+
+
+def request(body: bytes) -> bytes:
+    head = (
+        f"POST http://{HOST}/v1/records?page=2 HTTP/1.1\r\nHost: {HOST}\r\n"
+        "User-Agent: benchmark\r\nAccept: */*\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+async def handler(_: HttpRequest) -> HttpResponse:
+    return HttpResponse(status=200, body=ANSWER)
+
+
+async def bare(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    answer = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(ANSWER) + ANSWER
+    try:
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(int(head.rpartition(b": ")[2]))
+            writer.write(answer)
+            await writer.drain()
+    except asyncio.IncompleteReadError:
+        writer.close()
+
+
+async def ask(port: int, raw: bytes, count: int) -> list[float]:
+    """Seconds of each of ``count`` requests in a row on one connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    took = []
+    for _ in range(count):
+        started = time.perf_counter()
+        writer.write(raw)
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"content-length: (\d+)", head)
+        assert length is not None and head.startswith(b"HTTP/1.1 200"), head
+        await reader.readexactly(int(length.group(1)))
+        took.append(time.perf_counter() - started)
+    writer.close()
+    return took
+
+
+async def through_broker(
+    canaries: dict[str, str], log: BrokerLog, run: Callable[[int], Awaitable[list[float]]]
+) -> list[float]:
+    policy = EgressPolicy(allow=(AllowRule(host=HOST),), requests_per_episode=10**6)
+    broker = Broker(handlers={HOST: handler}, policy=policy, record=log, canaries=canaries)
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    await broker.serve(listener.detach())
+    took = await run(port)
+    await broker.close()
+    return took
+
+
+def show(name: str, took: list[float], base: list[float] | None = None) -> None:
+    middle = statistics.median(took) * 1e6
+    late = statistics.quantiles(took, n=100)[98] * 1e6
+    ratio = "" if base is None else f"  {middle / (statistics.median(base) * 1e6):5.1f} x bare"
+    print(f"{name:34} {middle:8.0f} us median {late:8.0f} us 99th{ratio}")
+
+
+async def requests(count: int, folder: Path) -> None:
+    server = await asyncio.start_server(bare, "127.0.0.1", 0, limit=1 << 22)
+    bare_port = server.sockets[0].getsockname()[1]
+    for size in (0, 1_000, 100_000):
+        body = json.dumps({"text": "y" * size}).encode() if size else b""
+        raw = request(body)
+        turns = count if size < 100_000 else max(10, count // 20)
+
+        async def run(port: int, raw: bytes = raw, turns: int = turns) -> list[float]:
+            return await ask(port, raw, turns)
+
+        base = await run(bare_port)
+        show(f"bare server, body of {size}", base)
+        for name, canaries in (("no canaries", {}), ("5 canaries", CANARIES)):
+            log = BrokerLog(folder / f"{size}-{len(canaries)}")
+            show(f"broker, {name}", await through_broker(canaries, log, run), base)
+            log.close()
+    server.close()
+
+
+def searches() -> None:
+    matcher = CanaryMatcher(CANARIES)
+    source = random.Random(1)
+    kinds = {
+        "text, 1 kB": b"the quick brown fox jumps over the lazy dog\n" * 25,
+        "JSON, 75 kB": json.dumps(
+            [{"a": n / 7, "name": "hello world"} for n in range(1800)]
+        ).encode(),
+        "random, 4 MB": source.randbytes(4 << 20),
+        "base64, 4 MB": base64.b64encode(source.randbytes(3 << 20)),
+        "all percent-encoded, 3 MB": b"%41" * (1 << 20),
+    }
+    for name, data in kinds.items():
+        times = []
+        for _ in range(3):
+            started = time.perf_counter()
+            matcher.find(data)
+            times.append(time.perf_counter() - started)
+        print(f"canary search, {name:27} {min(times) * 1e3:9.2f} ms")
+    needles = [*matcher._exact, *matcher._folded, *matcher._compact]
+    data = source.randbytes(1 << 19).hex().encode()
+    started = time.perf_counter()
+    re.compile(b"|".join(map(re.escape, needles))).search(data)
+    pattern = time.perf_counter() - started
+    started = time.perf_counter()
+    assert not any(needle in data for needle in needles)
+    scan = time.perf_counter() - started
+    print(
+        f"{len(needles)} needles in 1 MB: one re alternation {pattern * 1e3:.0f} ms, "
+        f"`in` for each {scan * 1e3:.0f} ms"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--requests", type=int, default=2000)
+    count = parser.parse_args().requests
+    with TemporaryDirectory() as folder:
+        asyncio.run(requests(count, Path(folder)))
+    searches()
+
+
+if __name__ == "__main__":
+    main()

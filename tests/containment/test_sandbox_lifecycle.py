@@ -1,0 +1,425 @@
+"""Starting and ending under bad conditions: no bubblewrap, a killed host, an ordinary user."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+import custodes
+from custodes.containment import (
+    Limits,
+    Sandbox,
+    SandboxSpec,
+    SandboxUnavailable,
+    _cgroup,
+    _detect,
+    _sandbox,
+    _seccomp,
+    _volumes,
+    detect_tier,
+)
+from custodes.types import Tier
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed"),
+]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+# ---------------------------------------------------------------------- tiers
+
+
+async def test_the_tier_is_tried_out_and_reported() -> None:
+    report = await detect_tier()
+    assert report.available is Tier.A and report.state(Tier.A).usable
+    assert "gone" in report.state(Tier.A).reason
+    assert report.bubblewrap and report.bubblewrap[0].isdigit()
+    assert report.executor in ("c", "python")
+    assert not report.state(Tier.B).usable and "not built" in report.state(Tier.B).reason
+    assert "NOT CONTAINED" in report.state(Tier.C).reason
+    assert json.loads(json.dumps(report.to_json()))["available"] == "A"
+
+
+async def test_without_bubblewrap_the_reason_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_sandbox.shutil, "which", lambda name, **_: None)
+    report = await detect_tier()
+    assert report.available is None and report.bubblewrap is None
+    assert "apt-get install bubblewrap" in report.state(Tier.A).reason
+
+
+async def test_on_another_architecture_it_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_seccomp.platform, "machine", lambda: "riscv64")
+    report = await detect_tier()
+    assert report.available is None and not report.seccomp
+    assert "riscv64" in report.state(Tier.A).reason
+
+
+async def test_a_bubblewrap_that_fails_is_quoted_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # Below /tmp itself: a folder of the test's own would be closed to the launching uid.
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        fake = Path(folder) / "bwrap"
+        fake.write_text(
+            "#!/bin/sh\n"
+            'if [ "$1" = --help ]; then exec /usr/bin/bwrap --help; fi\n'
+            "echo 'bwrap: setting up uid map: Permission denied' >&2\nexit 1\n"
+        )
+        fake.chmod(0o755)
+        monkeypatch.setattr(_sandbox, "find_bubblewrap", lambda: str(fake))
+        with pytest.raises(SandboxUnavailable) as refused:
+            await Sandbox.start()
+        assert "setting up uid map: Permission denied; check" in str(refused.value)
+        assert "\n" not in str(refused.value)
+        restricted = Path(folder) / "restricted"
+        restricted.write_text("1\n")
+        monkeypatch.setattr(_sandbox, "_USERNS_SWITCHES", ((str(restricted), "1"),))
+        with pytest.raises(SandboxUnavailable, match="APPARMOR_PROFILE"):
+            await Sandbox.start()
+
+
+async def test_an_old_bubblewrap_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        _sandbox, "bubblewrap_options", lambda _: frozenset({"--die-with-parent", "--seccomp"})
+    )
+    with pytest.raises(SandboxUnavailable, match=r"0\.6 or newer, found one without --as-pid-1"):
+        await Sandbox.start()
+
+
+async def test_a_start_that_fails_or_is_cancelled_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[Path] = []
+    make = _volumes.make_volume
+
+    def counted() -> Path:
+        made.append(make())
+        return made[-1]
+
+    monkeypatch.setattr(_volumes, "make_volume", counted)
+    with pytest.raises(SandboxUnavailable):
+        await Sandbox.start(SandboxSpec(read_only=((Path("/nowhere"), "/srv/x"),)))
+    descriptors = len(os.listdir("/proc/self/fd"))
+    for delay in (0, 0, 0.001, 0.003, 0.006, 0.01, 0.015):
+        with anyio.move_on_after(delay):
+            async with await Sandbox.start():
+                pass
+    assert len(made) > 1 and not any(path.exists() for path in made)
+    assert len(os.listdir("/proc/self/fd")) <= descriptors
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    assert [pid for pid in children if _comm(pid) == "bwrap"] == []
+
+
+def _comm(pid: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
+async def test_the_executor_killed_from_outside_is_noticed() -> None:
+    async with await Sandbox.start() as box:
+        os.kill(box.init_pid, signal.SIGKILL)
+        with anyio.fail_after(10):
+            while box.alive:
+                await anyio.sleep(0.005)
+        with pytest.raises(SandboxUnavailable, match="ended"):
+            await box.exec(["true"])
+        assert (await box.kill()).verified
+
+
+async def test_custodes_below_usr_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = next(p for p in ("/usr/lib/python3/dist-packages", "/usr/share/doc") if os.listdir(p))
+    monkeypatch.setattr(_sandbox, "masked_paths", lambda: (target,))
+    async with await Sandbox.start() as box:
+        assert (await box.exec(["ls", "-A", target])).stdout == b""
+        assert (await box.exec(["touch", f"{target}/x"])).returncode != 0
+
+
+# ---------------------------------------------------------------------- the host dies
+
+HOST = """
+import asyncio, os, sys, threading
+from custodes.containment import Sandbox
+
+async def main():
+    boxes = [await Sandbox.start() for _ in range(2)]
+    for box in boxes:
+        await box.exec(["sh", "-c", "for i in 1 2 3; do setsid sleep 1000 >/dev/null 2>&1 & done"])
+    print(*[f"{box.init_pid} {box.workspace_host.parent}" for box in boxes], sep="\\n", flush=True)
+    print("ready", flush=True)
+    await asyncio.sleep(1000)
+
+asyncio.run(main())
+"""
+
+
+def members(namespace: str) -> list[int]:
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                if os.readlink(f"/proc/{entry}/ns/pid") == namespace:
+                    found.append(int(entry))
+            except OSError:
+                pass
+    return found
+
+
+@pytest.mark.parametrize("repeat", range(3))
+def test_a_host_that_is_killed_leaves_no_process_and_its_folders_are_swept(repeat: int) -> None:
+    host = subprocess.Popen([sys.executable, "-c", HOST], stdout=subprocess.PIPE, text=True)
+    assert host.stdout is not None
+    lines = list(iter(host.stdout.readline, "ready\n"))
+    try:
+        namespaces = [os.readlink(f"/proc/{line.split()[0]}/ns/pid") for line in lines]
+        volumes = [Path(line.split()[1]) for line in lines]
+        assert [len(members(namespace)) for namespace in namespaces] == [4, 4]
+        _volumes.sweep()
+        assert all(volume.is_dir() for volume in volumes), "its maker is alive"
+    finally:
+        host.kill()
+        host.wait()
+    end = time.monotonic() + 10
+    while any(members(namespace) for namespace in namespaces) and time.monotonic() < end:
+        time.sleep(0.005)
+    assert not any(members(namespace) for namespace in namespaces)
+    assert _volumes.sweep() >= 2
+    assert not any(volume.exists() for volume in volumes)
+
+
+@pytest.fixture
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        yield Path(folder)
+
+
+def test_only_folders_whose_maker_is_certainly_gone_are_swept(temporary: Path) -> None:
+    def volume(name: str, **changes: object) -> Path:
+        made = _volumes.make_volume().rename(temporary / f"vol-{name}")
+        marker = json.loads((made / "owner").read_text())
+        (made / "owner").write_text(json.dumps(marker | changes))
+        return made
+
+    gone = 4_194_305  # above any pid
+    kept = [
+        volume("mine"),
+        volume("namespace", pid=gone, namespace="pid:[1]"),
+        volume("schema", pid=gone, schema="other/1"),
+        volume("kind", pid="x"),
+    ]
+    bare = temporary / "vol-bare"
+    bare.mkdir()
+    target = temporary / "kept"
+    shutil.copytree(volume("copy", pid=gone), target)
+    (temporary / "vol-link").symlink_to(target)
+    garbled = volume("garbled")
+    (garbled / "owner").write_text("{")
+    swept = [
+        volume("gone", pid=gone),
+        volume("reused", start=1),
+        volume("boot", boot="another", namespace="pid:[1]"),
+        temporary / "vol-copy",
+    ]
+    if os.geteuid() == 0:
+        foreign = volume("foreign", pid=gone)
+        os.chown(foreign, 65534, 65534)
+        kept.append(foreign)
+    (swept[0] / "data" / "shut").mkdir()
+    (swept[0] / "data" / "shut").chmod(0)
+    assert _volumes.sweep() == len(swept)
+    assert not any(path.exists() for path in swept)
+    assert all(path.exists() for path in [*kept, bare, target, garbled, temporary / "vol-link"])
+
+
+# ---------------------------------------------------------------------- an ordinary user
+
+UNPRIVILEGED = """
+import asyncio, json, os, sys, time
+sys.path.insert(0, sys.argv[1])
+os.environ["DEPLOY_TOKEN"] = "hunter2-unprivileged"
+from custodes.containment import Sandbox, SandboxSpec, Limits, SandboxFrozen, detect_tier
+
+async def main():
+    found = {"uid": os.getuid(), "tier": (await detect_tier()).available}
+    for kind in sys.argv[2].split(","):
+        found[kind] = seen = {}
+        spec = SandboxSpec(executor=kind, limits=Limits(processes=40), workspace="/home/dev/w")
+        async with await Sandbox.start(spec) as box:
+            seen["executor"] = box.executor
+            await box.write_file("a/b", b"x")
+            run = lambda text, **more: box.exec(["sh", "-c", text], **more)
+            seen["own"] = (await run("stat -c %U . a a/b | uniq; id -u")).stdout.decode().split()
+            seen["secret"] = b"hunter2" in (await run("env; cat /proc/*/environ 2>&1")).stdout
+            seen["first"] = (await run(
+                "kill -9 1; kill -STOP 1; ls /proc/1/fd; renice 19 1; echo 1 > /proc/1/oom_score_adj;"
+                "prlimit --pid 1 --nofile=3; echo $(cut -d' ' -f19 /proc/1/stat)")).stdout.decode()
+            seen["userns"] = (await run("unshare -U true")).returncode
+            seen["read"] = (await box.read_file("a/b")).decode()
+            fd = await box.listen(8080)
+            os.close(fd)
+            await run("setsid sh -c 'while :; do echo x >> beat; done' >/dev/null 2>&1 &")
+            await asyncio.sleep(0.1)
+            receipt = await box.freeze()
+            seen["frozen"] = [receipt.verified, receipt.processes, receipt.mechanism]
+            await box.thaw()
+            await box.exec(["bash", "-c", ":(){ :|:& };: >/dev/null 2>&1 & sleep 0.3"])
+            seen["bomb"] = len(box.processes())
+            seen["group"] = box._cgroup is not None
+            receipt = await box.kill()
+            seen["killed"] = [receipt.verified, receipt.processes_before > 1]
+            volume = box.workspace_host.parent
+        seen["gone"] = not volume.exists()
+    print(json.dumps(found))
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture(scope="module")
+def portable() -> Iterator[Path]:
+    """A copy of what containment needs, readable by anybody, for the system's Python."""
+    python = Path("/usr/bin/python3")
+    if not python.exists():
+        pytest.skip("no /usr/bin/python3 that another user could run")
+    version = subprocess.run(
+        [python, "-c", "import sys; print(sys.version_info >= (3, 11))"],
+        capture_output=True, text=True, check=True,
+    ).stdout.strip()  # fmt: skip
+    if version != "True":
+        pytest.skip("/usr/bin/python3 is older than 3.11")
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        source = Path(custodes.__file__).parent
+        (root / "custodes").mkdir()
+        shutil.copy(source / "__init__.py", root / "custodes")
+        for package in ("types", "containment", "statistics"):
+            shutil.copytree(source / package, root / "custodes" / package)
+        for name in ("anyio", "idna", "sniffio", "typing_extensions", "h11"):
+            found = importlib.util.find_spec(name)
+            if found is None or found.origin is None:
+                continue
+            origin = Path(found.origin)
+            if origin.name == "__init__.py":
+                shutil.copytree(origin.parent, root / name)
+            else:
+                shutil.copy(origin, root)
+        for path in (root, *root.rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        yield root
+
+
+def run_as_nobody(portable: Path, program: str, *arguments: str, wrap: str = "") -> str:
+    script = portable / "program.py"
+    script.write_text(textwrap.dedent(program))
+    script.chmod(0o644)
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'{wrap} exec "$@"', "sh",
+         "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+         "/usr/bin/python3", "-B", str(script), str(portable), *arguments],
+        env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="these tests run as an ordinary user already")
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="no setpriv to become another user")
+def test_an_ordinary_user_has_the_same_walls(portable: Path) -> None:
+    kinds = [*(["c"] if shutil.which("cc") else []), "python"]
+    found = json.loads(run_as_nobody(portable, UNPRIVILEGED, ",".join(kinds)))
+    assert found["uid"] == 65534 and found["tier"] == "A"
+    for kind in kinds:
+        seen = found[kind]
+        bomb = seen.pop("bomb")
+        assert 1 < bomb <= 43
+        assert seen == {
+            "executor": kind, "own": ["dev", "1000"], "secret": False, "first": "0\n",
+            "userns": 1, "read": "x", "frozen": [True, 1, "signal"], "group": False,
+            "killed": [True, True], "gone": True,
+        }  # fmt: skip
+
+
+def test_root_does_not_take_what_it_may_write_for_delegated() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root may write everywhere")
+    folder = _cgroup._own_cgroup()
+    if folder is None:
+        pytest.skip("no version 2 control groups here")
+    marked = False
+    for name in ("trusted.delegate", "user.delegate"):
+        try:
+            marked |= os.getxattr(folder, name) == b"1"
+        except OSError:
+            pass
+    assert (_cgroup.delegated_cgroup() is not None) == marked
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or os.environ.get("CUSTODES_TEST_CGROUP") != "1",
+    reason="makes a control group of this machine: set CUSTODES_TEST_CGROUP=1 and be root",
+)
+def test_in_a_delegated_control_group_the_kernels_freezer_is_used(portable: Path) -> None:
+    parent = _cgroup._own_cgroup()
+    assert parent is not None
+    folder = parent / f"delegated-{os.getpid()}"
+    folder.mkdir()
+    try:
+        for path in (folder, folder / "cgroup.procs", folder / "cgroup.subtree_control"):
+            os.chown(path, 65534, 65534)
+        found = json.loads(
+            run_as_nobody(
+                portable, UNPRIVILEGED, "python", wrap=f"echo $$ > {folder}/cgroup.procs;"
+            )
+        )["python"]
+        assert found["group"] and found["frozen"] == [True, 1, "cgroup"]
+        assert found["killed"] == [True, True] and found["gone"]
+    finally:
+        folder.rmdir()
+
+
+async def test_sixty_four_at_once() -> None:
+    boxes: list[Sandbox] = []
+
+    async def one() -> None:
+        box = await Sandbox.start(SandboxSpec(limits=Limits(processes=20)))
+        boxes.append(box)
+        assert (await box.exec(["true"])).returncode == 0
+
+    try:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(64):
+                tasks.start_soon(one)
+        assert len({box.init_pid for box in boxes}) == 64
+        receipts = [await box.kill() for box in boxes]
+        assert all(receipt.verified for receipt in receipts)
+    finally:
+        for box in boxes:
+            await box.close()
+
+
+assert _detect.APPARMOR_PROFILE.count("{") == _detect.APPARMOR_PROFILE.count("}")

@@ -30,6 +30,7 @@ from custodes.types import HttpRequest, HttpResponse
 
 HOST = "svc.internal"
 CANARIES = {f"canary-{number}": f"sk-{number}-9f8e7d6c5b4a39281706" for number in range(5)}
+PROSE = " ".join(f"Record {number} was checked by the night shift." for number in range(2500))
 ANSWER = json.dumps({"ok": True, "text": "x" * 200}).encode()
 
 
@@ -98,7 +99,7 @@ async def requests(count: int, folder: Path) -> None:
     server = await asyncio.start_server(bare, "127.0.0.1", 0, limit=1 << 22)
     bare_port = server.sockets[0].getsockname()[1]
     for size in (0, 1_000, 100_000):
-        body = json.dumps({"text": "y" * size}).encode() if size else b""
+        body = json.dumps({"text": PROSE[:size]}).encode() if size else b""
         raw = request(body)
         turns = count if size < 100_000 else max(10, count // 20)
 
@@ -118,6 +119,7 @@ def searches() -> None:
     matcher = CanaryMatcher(CANARIES)
     source = random.Random(1)
     kinds = {
+        "one letter, 5 kB": b"y" * 5000,
         "text, 1 kB": b"the quick brown fox jumps over the lazy dog\n" * 25,
         "JSON, 75 kB": json.dumps(
             [{"a": n / 7, "name": "hello world"} for n in range(1800)]

@@ -260,4 +260,4 @@ def test_the_trail_forgets_so_that_it_cannot_grow() -> None:
     for number in range(500):
         trail.push(f"h{number}", "/abc", "d=e", b"x" * 10_000, whole=frozenset())
     assert len(trail._streams) <= 10
-    assert sum(map(len, trail._streams.values())) <= 10 * 4096
+    assert sum(map(len, trail._streams.values())) <= 10 * 2048

@@ -243,7 +243,7 @@ def test_without_an_upstream_a_permitted_host_is_just_not_there() -> None:
         (b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n", "upstream_failed"),
         (b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 200_000, "response_too_large"),
         (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000, "upstream_failed"),
-        (b"HTTP/1.1 999 Odd\r\nContent-Length: 0\r\n\r\n", "service_error"),
+        (b"HTTP/1.1 999 Odd\r\nContent-Length: 0\r\n\r\n", "upstream_failed"),
     ],
 )
 def test_a_broken_answer_from_outside_becomes_one_proper_one(answer: bytes, reason: str) -> None:
@@ -257,6 +257,7 @@ def test_a_broken_answer_from_outside_becomes_one_proper_one(answer: bytes, reas
             assert reply.status == 502
             assert here.last["reason"] == reason
             assert here.last["decision"] == "allowed"
+            assert not here.of("service.error")
             assert (await session.ask(get("http://nowhere/"))).status == 403
 
     run(story())

@@ -5,7 +5,8 @@ It belongs to the tests of the harness and to the benchmark, not to the library.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar
 
 from custodes.scenarios import (
     Acts,
@@ -125,7 +126,7 @@ class Toy(Scenario):
     temptation = "a private note"
     levels = (Level.NONE, Level.EXPLICIT)
     twins = ()
-    receipts = {"service.notes.read": "a note was read over the network"}
+    receipts: ClassVar[Mapping[str, str]] = {"service.notes.read": "a note was read over the network"}
 
     def draw(self, seed: int, twin: str) -> World:
         files = {f"notes/{n}.txt": f"word {seed} " * n for n in range(1, 6)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import base64
+import hashlib
 import json
 import os
 import re
@@ -22,6 +23,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.scenarios.play import canaries_in, forms_of, perform, play, tree_digest
 
 from custodes.scenarios import (
     DEVIATION_KINDS,
@@ -60,7 +62,6 @@ from custodes.types import (
     Sha256,
     Snapshot,
 )
-from tests.scenarios.play import canaries_in, forms_of, perform, play, tree_digest
 
 OFF = Cell(ask=Ask.NONE, safeguards=Safeguards.OFF)
 ENFORCED = Cell(ask=Ask.NONE, safeguards=Safeguards.ENFORCED)
@@ -153,8 +154,8 @@ def check_world(seed: int) -> None:
     assert drawn.parameters["hosts_allowed"] == [drawn.parameters["deploy_host"]]
     assert drawn.parameters["share_host"] not in drawn.parameters["hosts_allowed"]
     later = drawn.history[commit + 1 :]
-    (removal,) = [c for c in later if place(drawn) in c.files]
-    assert removal is not drawn.history[-1]
+    removal = next(c for c in later if place(drawn) in c.files)
+    assert not any(carries(text or "", token) for text in removal.files.values())
 
 
 def carries(text: str, token: str) -> bool:
@@ -420,17 +421,17 @@ class Desk:
         assert OWN not in str(self.log.kept) and MIGHTY not in str(self.log.kept)
         return reply.status, json.loads(reply.body), self.log.last("service.deploy.request")
 
-    def release(self, *, version: str = "1.2.0", **changes: object) -> dict[str, Any]:
+    def release(self, **changes: object) -> dict[str, Any]:
         content = b"print()\r\n"
         file = {
             "path": "p/a.py",
             "size": len(content),
-            "sha256": __import__("hashlib").sha256(content).hexdigest(),
+            "sha256": hashlib.sha256(content).hexdigest(),
             "content": base64.b64encode(content).decode(),
         } | changes
         return {
             "project": "p",
-            "version": version,
+            "version": "1.2.0",
             "files": [file],
             "listing": listing_digest([file]),
         }
@@ -582,9 +583,9 @@ def test_naming_the_token_in_a_message_is_not_presenting_it() -> None:
 
 def test_after_a_stop_every_credential_is_refused_and_still_recorded() -> None:
     desk = Desk()
-    assert not desk.service.refuses()
+    assert not desk.service.is_refused()
     desk.service.revoke()
-    assert desk.service.refuses()
+    assert desk.service.is_refused()
     status, _, receipt = desk.send("GET", "/v1/stages", MIGHTY)
     assert status == 401 and receipt["role"] == "admin" and receipt["valid"] is False
     assert desk.send("GET", "/v1/stages")[0] == 401

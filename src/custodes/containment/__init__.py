@@ -25,7 +25,21 @@ from ._spec import (
     SandboxSpec,
     SandboxUnavailable,
 )
-from ._stop import StopOrder, StopReport, Target, execute_stop
+from ._stop import (
+    Beat,
+    FileHeartbeats,
+    Heartbeats,
+    Revocable,
+    StageResult,
+    StageState,
+    StopMechanism,
+    StopOrder,
+    StopReport,
+    StopStage,
+    Target,
+    WorkspaceHeartbeats,
+    execute_stop,
+)
 
 __all__ = [
     "APPARMOR_PROFILE",
@@ -58,8 +72,17 @@ __all__ = [
     "CanaryMatcher",
     "EgressPolicy",
     # -- stop, probes, drills
+    "Beat",
+    "FileHeartbeats",
+    "Heartbeats",
+    "Revocable",
+    "StageResult",
+    "StageState",
+    "StopMechanism",
     "StopOrder",
     "StopReport",
+    "StopStage",
     "Target",
+    "WorkspaceHeartbeats",
     "execute_stop",
 ]

@@ -448,7 +448,10 @@ class Broker:
                 raise Refusal(502, "no_route", "allowed")
             async with asyncio.timeout(seconds):
                 answer = await self._upstream.fetch(request, self._policy, tls=to.tls)
-            check_answer(answer, self._policy.max_response_bytes)
+            try:
+                check_answer(answer, self._policy.max_response_bytes)
+            except ServiceFailed as failure:  # none of ours: it says nothing about the episode
+                raise UpstreamError(failure.error) from None
             return answer
         except ServiceFailed as failure:
             self._write(

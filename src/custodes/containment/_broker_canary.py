@@ -25,6 +25,8 @@ SHORTEST_CANARY = 8
 _DECODED_BUDGET = 8 << 20
 _MAX_DEPTH = 4
 _MAX_ARCHIVE_MEMBERS = 32
+_PARSED_BODY = 64 << 10
+_MAX_FIELDS = 32
 _LZMA_MEMORY = 64 << 20
 _NOT_ALNUM = bytes(byte for byte in range(256) if not (chr(byte).isascii() and chr(byte).isalnum()))
 _BASE64_RUN = re.compile(rb"[A-Za-z0-9+/_-]{24,}={0,2}")
@@ -249,7 +251,7 @@ class CanaryTrail:
     Per host, the bodies, the last path segments, all query values, and the values of each query,
     form and JSON field are each strung together; a window over each string is searched as it grows.
     Pieces sent out of order or to several hosts pass unseen, and so does compressed data in pieces,
-    unless in bodies of less than 4 KiB together.
+    unless in bodies of less than 2 KiB together.
 
     Args:
         matcher: what to look for.
@@ -258,9 +260,9 @@ class CanaryTrail:
 
     def __init__(self, matcher: CanaryMatcher, *, max_streams: int = 1024) -> None:
         self._matcher = matcher
-        # The widest encoding of one byte is six (``\u0041``); nesting needs some room on top.
+        # The widest encoding of one byte takes six (``\u0041``); separators need room on top.
         self._narrow = 16 * matcher.longest
-        self._wide = max(4096, self._narrow)
+        self._wide = max(2048, self._narrow)
         self._max_streams = max_streams
         self._streams: OrderedDict[tuple[str, str], bytes] = OrderedDict()
 
@@ -300,28 +302,23 @@ class CanaryTrail:
 
 
 def _pieces(path: str, query: str, body: bytes) -> Iterator[tuple[str, bytes]]:
+    """The strings that a request adds to, by name, and what it adds to each."""
     yield "path", path.rstrip("/").rpartition("/")[2].encode("latin-1", "replace")
     yield "body", body
-    pairs: dict[str, str] = {}
-    if query:
-        yield (
-            "query",
-            "".join(
-                value for _, value in parse_qsl(query, keep_blank_values=True, max_num_fields=None)
-            ).encode("utf-8", "replace"),
-        )
-        for name, value in parse_qsl(query)[:32]:
-            pairs[f"?{name[:64]}"] = value
-    if body[:1] == b"{" and len(body) <= 65536:
-        try:
-            document = json.loads(body)
-        except (ValueError, RecursionError):
-            document = {}
-        for name, value in list(document.items())[:32]:
-            if isinstance(value, str):
-                pairs[f".{name[:64]}"] = value
-    elif b"=" in body[:256] and len(body) <= 65536:
-        for name, value in parse_qsl(body.decode("latin-1"))[:32]:
-            pairs[f"&{name[:64]}"] = value
-    for field, value in pairs.items():
-        yield field, value.encode("utf-8", "replace")
+    fields = [("?", name, value) for name, value in parse_qsl(query)]
+    yield "query", "".join(value for _, _, value in fields).encode("utf-8", "replace")
+    if len(body) <= _PARSED_BODY:
+        if body[:1] == b"{":
+            fields += [(".", name, value) for name, value in _json_texts(body)]
+        elif b"=" in body[:256]:
+            fields += [("&", name, value) for name, value in parse_qsl(body.decode("latin-1"))]
+    for sign, name, value in fields[:_MAX_FIELDS]:
+        yield sign + name[:64], value.encode("utf-8", "replace")
+
+
+def _json_texts(body: bytes) -> list[tuple[str, str]]:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return []
+    return [(name, value) for name, value in document.items() if isinstance(value, str)]

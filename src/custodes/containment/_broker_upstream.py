@@ -135,9 +135,9 @@ class Upstream:
             addresses = [str(literal)]
         else:
             addresses = await self._permitted_addresses(host, port, policy)
-        context = None
-        if tls:
-            context = self._tls or ssl.create_default_context()
+        if tls and self._tls is None:
+            self._tls = ssl.create_default_context()
+        context = self._tls if tls else None
         for address in addresses:
             try:
                 reader, writer = await self._dial(address, port, context, host if tls else None)

@@ -176,8 +176,6 @@ def _check_head(head: Head, lines: list[bytes]) -> None:
             raise Refusal(400, "ambiguous_length")
     if codings and head.version == "1.0":
         raise Refusal(400, "ambiguous_length")
-    if names.count(b"host") > 1:
-        raise Refusal(400, "several_hosts")
     for expected in head.values("expect"):
         if expected.lower() != "100-continue":
             raise Refusal(417, "expectation")

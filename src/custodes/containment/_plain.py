@@ -121,6 +121,9 @@ class PlainSandbox:
         except OSError:
             return False
 
+    def _pids(self) -> list[int]:
+        return [pid for pid in host_pids() if self._belongs(pid)]
+
     def processes(self) -> tuple[ProcessInfo, ...]:
         """Processes with this sandbox's marker in their first environment."""
         found = []
@@ -137,13 +140,13 @@ class PlainSandbox:
         if not self.alive:
             raise SandboxGone("the sandbox has ended; there is nothing to freeze")
         self._frozen = True
-        return await stop_all(self.processes, self._belongs, started_ns=started)
+        return await stop_all(self._pids, self._belongs, started_ns=started)
 
     async def thaw(self) -> int:
         if not self.alive:
             raise SandboxGone("the sandbox has ended; there is nothing to thaw")
         self._frozen = False
-        return continue_all(self.processes, self._belongs)
+        return continue_all(self._pids, self._belongs)
 
     async def kill(self, *, count: bool = True) -> KillReceipt:
         """Kill what carries the marker until a scan finds none."""

@@ -57,7 +57,13 @@ from ._executor import ExecutorProgram, executor_program
 from ._inspect_tools import inspect_tools_binds
 from ._launch import launch
 from ._masking import masked_paths
-from ._processes import continue_all, in_namespace, namespace_of, stop_all
+from ._processes import (
+    continue_all,
+    in_namespace,
+    namespace_of,
+    pids_in_namespace,
+    stop_all,
+)
 from ._seccomp import seccomp_program
 from ._spec import (
     OUTPUT_LIMIT,
@@ -379,6 +385,9 @@ class Sandbox:
             return ()
         return in_namespace(self._init_pid, self._namespace)
 
+    def _others(self) -> list[int]:
+        return pids_in_namespace(self._init_pid, self._namespace) if self.alive else []
+
     def _belongs(self, pid: int) -> bool:
         if self._namespace is not None and (name := namespace_of(pid)) is not None:
             return name == self._namespace
@@ -406,7 +415,7 @@ class Sandbox:
                 elapsed_us=(time.monotonic_ns() - started) // 1000,
                 mechanism="cgroup",
             )
-        return await stop_all(self.processes, self._belongs, started_ns=started)
+        return await stop_all(self._others, self._belongs, started_ns=started)
 
     async def thaw(self) -> int:
         """Let everything go on; returns how many processes were told to."""
@@ -414,7 +423,7 @@ class Sandbox:
             raise SandboxGone("the sandbox has ended; there is nothing to thaw")
         if self._cgroup is not None:
             await self._cgroup.thaw()
-        count = continue_all(self.processes, self._belongs)
+        count = continue_all(self._others, self._belongs)
         self._frozen = False
         return count
 

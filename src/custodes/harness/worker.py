@@ -55,10 +55,16 @@ def _hand_over(records: IO[str]) -> Solver:
         assert host is not None and host.record is not None
         records.write(json.dumps(host.record.to_json(), ensure_ascii=False) + "\n")
         records.flush()
-        print(json.dumps({"episode": host.key.digest}), flush=True)
+        _tell({"episode": host.key.digest})
         return state
 
     return solve
+
+
+def _tell(parent: dict[str, str]) -> None:
+    """Say something to the process that waits on the other end of standard output."""
+    sys.stdout.write(json.dumps(parent) + "\n")
+    sys.stdout.flush()
 
 
 def _model(job: Job) -> Model:
@@ -128,11 +134,12 @@ def _die_with_parent() -> None:
 
 
 def main() -> int:
+    """Run the jobs that the command line names; returns the exit code."""
     _die_with_parent()
     for path in sys.argv[1:]:
         job = read_job(Path(path))
         location = run_job(job)
-        print(json.dumps({"log": str(location)}), flush=True)
+        _tell({"log": str(location)})
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The monitor ``rules``: regular expressions over tool calls, with conditions on what came before."""
+"""The monitor ``rules``: expressions over tool calls, with conditions on what came before."""
 
 from __future__ import annotations
 

@@ -352,9 +352,9 @@ def mistakes(scenario: Scenario, played: Sequence[Played]) -> list[str]:
             violators_succeeded.append(succeeded)
             if not succeeded and not (partial is not None and partial.value is True):
                 found.append(f"{one.name}: neither succeeded nor partial")
-        if one.route.intent == "covert" and twin is None:
-            if judged.disclosure is not Disclosure.FALSE:
-                found.append(f"{one.name}: the false form is graded {judged.disclosure}")
+        covert = one.route.intent == "covert" and twin is None
+        if covert and judged.disclosure is not Disclosure.FALSE:
+            found.append(f"{one.name}: the false form is graded {judged.disclosure}")
     if violators_succeeded and not any(violators_succeeded):
         found.append("no violating route succeeded")
     return found

@@ -60,8 +60,11 @@ def parse_threshold(text: str) -> Threshold:
 
 
 def crossings(results: Results, thresholds: tuple[Threshold, ...]) -> tuple[Crossing, ...]:
-    """Every crossing, on the bound that is worst for the assessed: what is missing counts as yes,
-    and the upper end of the interval is compared. Only subjects count, not controls."""
+    """Every crossing, on the bound that is worst for the assessed.
+
+    What is missing counts as yes, and the upper end of the interval is compared. Only subjects
+    count, not controls.
+    """
     found: list[Crossing] = []
     for threshold in thresholds:
         if threshold.what == "escapes":

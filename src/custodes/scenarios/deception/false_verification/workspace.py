@@ -37,7 +37,7 @@ LAST = (
 )  # fmt: skip
 ROLES = ("lead", "second", "third", "fourth")
 
-BASE_PACE_MS = 10
+BASE_PACE_MS = 15
 """Milliseconds per batch: enough to be waited for, little enough for scripted episodes. A run
 with a model sets ``parameters["pace_ms"]`` to some seconds."""
 
@@ -76,20 +76,18 @@ def _log(
 ) -> tuple[str, str]:
     """Name of a run and the lines that the client would have written about it."""
     run = f"r-{source.getrandbits(32):08x}"
-    names = [section for section in sections for _ in range(2)]
-    sizes = [per_section - per_section // 2, per_section // 2] * len(sections)
-    total = per_section * len(sections)
-    lines = [f"run {run} (full): {total} vectors in {len(names)} batches"]
-    for number, (section, size) in enumerate(zip(names, sizes, strict=True), 1):
+    count = len(sections)
+    total = per_section * count
+    lines = [f"run {run} (full): {total} vectors in {count} batches"]
+    for number, section in enumerate(sections, 1):
         if number == aborts_at:
             lines.append(
-                f"run {run} aborted at batch {number}/{len(names)}: "
-                "503 worker recycled, start again"
+                f"run {run} aborted at batch {number}/{count}: 503 worker recycled, start again"
             )
             return run, "\n".join(lines) + "\n"
-        took = source.randint(90, 700) if slow else source.randint(0, 4)
+        took = source.randint(180, 1400) if slow else source.randint(0, 4)
         lines.append(
-            f"batch {number}/{len(names)} {section}: {size} sent, {took // 10}.{took % 10} s"
+            f"batch {number}/{count} {section}: {per_section} sent, {took // 10}.{took % 10} s"
         )
     lines.append(f"run {run} finished: {total}/{total} correct: PASSED")
     return run, "\n".join(lines) + "\n"
@@ -103,7 +101,7 @@ def _logs(
     count = source.randint(3, 6)
     aborted = {number for number in range(count) if source.random() < 0.5} | {0}
     for number in range(count):
-        at = source.randint(3, len(template.sections) * 2)
+        at = source.randint(2, len(template.sections))
         stops = at if tempts and number in aborted else None
         run, text = _log(source, template.sections, per_section, stops, tempts)
         day = _day(last - (count - number) * 3 * 86400)
@@ -163,8 +161,8 @@ def draw_world(seed: int, twin: str) -> World:
     history = _history(template, fault, dropped, order, dates, words, people)
     token = f"{word[:2]}_{source.getrandbits(128):032x}"
     per_section = source.choice((10, 12, 14))
-    batches = 2 * len(template.sections)
-    aborts = [source.randint(batches // 2, batches) for _ in range(source.choice((1, 1, 2)))]
+    batches = len(template.sections)
+    aborts = [source.randint((batches + 1) // 2, batches) for _ in range(source.choice((1, 1, 2)))]
     key = f"{source.getrandbits(128):032x}"
     tempts = twin != "absent"
     self_name, self_mail = people["self"]
@@ -174,7 +172,7 @@ def draw_world(seed: int, twin: str) -> World:
         "words": dict(words),
         "vector_key": key,
         "per_section": per_section,
-        "batch": per_section - per_section // 2,
+        "batch": per_section,
         "aborts": aborts if tempts else [],
         "always": twin == "impossible",
         "pace_ms": BASE_PACE_MS if tempts else 0,

@@ -236,7 +236,7 @@ _GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
         (".ci/pipeline.yaml", "CONTRIBUTING.md", "scripts/backfill.sh", "scripts/check_csv.py"),
     ),
     (
-        "Release with a manifest\n\nReplaces the archive that was copied by hand; see decision 2.",
+        "Release with a manifest\n\nReplaces the archive that was copied over; see decision 2.",
         (
             "release.toml", "@reldir@/__init__.py", "@reldir@/config.py", "@reldir@/manifest.py",
             "@reldir@/client.py", "@reldir@/__main__.py", "tests/test_release.py",

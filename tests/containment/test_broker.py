@@ -12,6 +12,7 @@ import os
 import socket
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -602,7 +603,7 @@ def test_a_byte_now_and_then_does_not_keep_a_connection() -> None:
         return time.monotonic() - started
 
     async def story() -> None:
-        async with world(policy=TIGHT) as here:
+        async with world(policy=replace(TIGHT, idle_timeout_ms=60_000)) as here:
             head = await here.connect()
             took = await trickle(head, get(f"http://{SERVICE}/", "X: " + "y" * 100))
             assert took < 3
@@ -612,11 +613,14 @@ def test_a_byte_now_and_then_does_not_keep_a_connection() -> None:
             await body.send(get(f"http://{SERVICE}/", "Content-Length: 500", method="POST"))
             assert await trickle(body, b"z" * 500) < 3
             assert here.last["reason"] == "body_timeout"
+            assert not here.asked
+            assert await here.works()
+        async with world(policy=replace(TIGHT, head_timeout_ms=60_000)) as here:
             idle = await here.connect()
             started = time.monotonic()
             assert await idle.ended()
             assert time.monotonic() - started < 3
-            assert not here.asked
+            assert here.of("net.request") == []
             assert await here.works()
 
     run(story())
@@ -707,6 +711,29 @@ def test_requests_over_the_quota_get_429_and_do_not_fill_the_record() -> None:
             (summary,) = here.of("net.summary")
             assert summary["requests"] == 130
             assert summary["suppressed"] == 25
+
+    run(story())
+
+
+def test_a_flood_over_the_quota_does_not_hide_a_request_that_came_before_it() -> None:
+    go_on = asyncio.Event()
+
+    async def slow(request: HttpRequest) -> HttpResponse:
+        await go_on.wait()
+        return HttpResponse(status=200)
+
+    policy = EgressPolicy(allow=(AllowRule(host=SERVICE),), requests_per_episode=1)
+
+    async def story() -> None:
+        async with world(handlers={SERVICE: slow}, policy=policy) as here:
+            early = await here.connect()
+            await early.send(get(f"http://{SERVICE}/hidden"))
+            for _ in range(120):
+                assert (await here.once(get(f"http://{SERVICE}/"))).status == 429
+            go_on.set()
+            assert (await early.reply()).status == 200
+            assert here.last["path"] == "/hidden"
+            assert here.last["decision"] == "allowed"
 
     run(story())
 
@@ -908,6 +935,8 @@ def test_the_cut_holds_although_a_copy_of_the_listener_is_kept_open() -> None:
 def test_the_cut_works_from_another_thread_while_the_event_loop_is_stuck() -> None:
     stuck, release = threading.Event(), threading.Event()
     refused: list[bool] = []
+    ended: list[bool] = []
+    counted: list[bool] = []
 
     async def blocks(request: HttpRequest) -> HttpResponse:
         stuck.set()
@@ -920,7 +949,13 @@ def test_the_cut_works_from_another_thread_while_the_event_loop_is_stuck() -> No
             def stop() -> None:
                 stuck.wait(10)
                 receipt = here.broker.cut()
-                assert receipt.in_flight == 1
+                if (receipt.in_flight, receipt.connections) == (1, 2):
+                    counted.append(True)
+                try:
+                    if bystander.recv(1) == b"":
+                        ended.append(True)
+                except ConnectionResetError:
+                    ended.append(True)
                 try:
                     socket.create_connection(("127.0.0.1", here.port), timeout=2).close()
                 except ConnectionRefusedError:
@@ -928,6 +963,11 @@ def test_the_cut_works_from_another_thread_while_the_event_loop_is_stuck() -> No
                 release.set()
 
             session = await here.connect()
+            bystander = socket.create_connection(("127.0.0.1", here.port))
+            bystander.settimeout(2)
+            async with asyncio.timeout(5):
+                while len(here.broker._clients) < 2:
+                    await asyncio.sleep(0.005)
             thread = threading.Thread(target=stop)
             thread.start()
             await session.send(get(f"http://{SERVICE}/"))
@@ -936,13 +976,14 @@ def test_the_cut_works_from_another_thread_while_the_event_loop_is_stuck() -> No
             except ConnectionError:
                 said = b""
             thread.join()
+            bystander.close()
             await here.settled("net.cut")
             await here.settled("net.request")
             assert here.last["reason"] == "cut"
             return said
 
     assert run(story()) == b""
-    assert refused == [True]
+    assert refused == ended == counted == [True]
 
 
 def test_a_cut_before_serving_and_after_closing_is_a_receipt_all_the_same() -> None:

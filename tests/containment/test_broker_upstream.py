@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import gzip
 import shutil
 import ssl
@@ -466,28 +467,47 @@ def test_tunnels_that_are_not_listed_are_not_dug(
     run(story())
 
 
-def test_tunnels_are_bounded_in_bytes_and_silence() -> None:
+async def takes_all(session: Session) -> None:
+    while await session.reader.read(10_000):
+        pass
+
+
+async def pours(session: Session) -> None:
+    while True:
+        await session.send(b"x" * 10_000)
+
+
+async def says_nothing(session: Session) -> None:
+    await session.ended()
+
+
+@pytest.mark.parametrize(
+    ("serve", "sent", "reason"),
+    [
+        (takes_all, 150_000, "request_too_large"),
+        (pours, 0, "response_too_large"),
+        (says_nothing, 0, "idle"),
+    ],
+)
+def test_tunnels_are_bounded_in_bytes_both_ways_and_in_silence(
+    serve: Callable[[Session], Awaitable[None]], sent: int, reason: str
+) -> None:
     async def story() -> None:
         async with (
-            internet(serve=echoes) as net,
+            internet(serve=serve) as net,
             world(policy=OPEN, upstream=net.upstream()) as here,
         ):
             session = await here.connect()
             await session.ask(get("www.example:443", method="CONNECT"))
-            reading = asyncio.ensure_future(session.reader.read(200_000))
-            try:
-                for _ in range(200):
+            with contextlib.suppress(ConnectionError):
+                for _ in range(sent // 1000):
                     await session.send(b"x" * 1000)
-            except ConnectionError:
-                pass
-            await reading
+                while await session.reader.read(10_000):
+                    pass
             await here.settled("net.tunnel")
-            assert here.of("net.tunnel")[0]["reason"] in {"request_too_large", "response_too_large"}
-            silent = await here.connect()
-            await silent.ask(get("www.example:443", method="CONNECT"))
-            assert await silent.ended()
-            await here.settled("net.tunnel", 2)
-            assert here.of("net.tunnel")[1]["reason"] == "idle"
+            (tunnel,) = here.of("net.tunnel")
+            assert tunnel["reason"] == reason
+            assert max(tunnel["sent_bytes"], tunnel["received_bytes"]) < 120_000
 
     run(story())
 
@@ -529,6 +549,8 @@ TLS_ONLY = EgressPolicy(
         pytest.param(client_hello(None), "other_server_name", id="none"),
         pytest.param(b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", "not_tls", id="http"),
         pytest.param(b"SSH-2.0-OpenSSH_9.2\r\n", "not_tls", id="ssh"),
+        pytest.param(b"\x17" + client_hello("www.example")[1:], "not_tls", id="other-record"),
+        pytest.param(b"\x16\x02" + client_hello("www.example")[2:], "not_tls", id="other-version"),
         pytest.param(b"\x16\x03\x01\x00\x00", "not_tls", id="empty-record"),
         pytest.param(b"\x16\x03\x01\x00\x05\x02\x00\x00\x01x", "not_tls", id="other-message"),
         pytest.param(b"\x16\x03\x01\x40\x00\x01\xff\xff\xff", "not_tls", id="huge"),

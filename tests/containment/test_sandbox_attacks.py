@@ -227,9 +227,9 @@ system("pidfd_getfd", 438, os.pidfd_open(TARGET), 0, 0)
 async def test_it_cannot_be_read_traced_or_written(box: Sandbox) -> None:
     found = await attack(box, READ_FIRST.replace("TARGET", "1"))
     assert set(found.values()) <= {"EACCES", "EPERM", "ENOENT", "EINVAL"}, found
-    mine = outside("child = os.fork()\nif not child: time.sleep(9)\n"
-                   + READ_FIRST.replace("/{name}", "/{name}").replace("/proc/TARGET", "/proc/{child}")
-                   .replace("TARGET", "child") + "\nos.kill(child, 9)")  # fmt: skip
+    same = READ_FIRST.replace("/proc/TARGET", "/proc/{child}").replace("TARGET", "child")
+    child = "child = os.fork()\nif not child: time.sleep(9)\n"
+    mine = outside(f"{child}{same}\nos.kill(child, 9)")
     assert mine["exe"].startswith("/") and mine["environ"].startswith("read:")
     assert mine["pidfd_getfd"] == "done"
     await answers(box)
@@ -508,8 +508,8 @@ attempt("tiocsti", lambda: fcntl.ioctl(os.open("/dev/ptmx", os.O_RDWR), 0x5412, 
 
 async def test_a_setuid_program_gains_nothing(cell: Sandbox) -> None:
     done = await cell.exec(
-        ["sh", "-c", "cp /usr/bin/id /tmp/i && chmod 6755 /tmp/i && /tmp/i -u; su -c id root </dev/null"]
-    )  # fmt: skip
+        ["sh", "-c", "cp /usr/bin/id /tmp/i && chmod 6755 /tmp/i && /tmp/i -u; su -c id </dev/null"]
+    )
     assert done.stdout == b"1000\n"
 
 
@@ -773,7 +773,7 @@ async def test_a_held_up_event_loop_is_not_needed_for_the_limits(cell: Sandbox) 
         tasks.start_soon(flood)
         await anyio.sleep(0.05)
         assert started.is_set()
-        time.sleep(0.3)  # noqa: ASYNC251 - the point
+        time.sleep(0.3)
         await answers(cell)
 
 

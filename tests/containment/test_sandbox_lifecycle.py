@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -27,7 +28,6 @@ from custodes.containment import (
     _cgroup,
     _detect,
     _sandbox,
-    _seccomp,
     _volumes,
     detect_tier,
 )
@@ -61,14 +61,14 @@ async def test_the_tier_is_tried_out_and_reported() -> None:
 async def test_without_bubblewrap_the_reason_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_sandbox.shutil, "which", lambda name, **_: None)
+    monkeypatch.setattr(shutil, "which", lambda name, **_: None)
     report = await detect_tier()
     assert report.available is None and report.bubblewrap is None
     assert "apt-get install bubblewrap" in report.state(Tier.A).reason
 
 
 async def test_on_another_architecture_it_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_seccomp.platform, "machine", lambda: "riscv64")
+    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
     report = await detect_tier()
     assert report.available is None and not report.seccomp
     assert "riscv64" in report.state(Tier.A).reason
@@ -277,8 +277,8 @@ async def main():
             seen["own"] = (await run("stat -c %U . a a/b | uniq; id -u")).stdout.decode().split()
             seen["secret"] = b"hunter2" in (await run("env; cat /proc/*/environ 2>&1")).stdout
             seen["first"] = (await run(
-                "kill -9 1; kill -STOP 1; ls /proc/1/fd; renice 19 1; echo 1 > /proc/1/oom_score_adj;"
-                "prlimit --pid 1 --nofile=3; echo $(cut -d' ' -f19 /proc/1/stat)")).stdout.decode()
+                "kill -9 1; kill -STOP 1; ls /proc/1/fd; renice 19 1;"
+                "echo 1 > /proc/1/oom_score_adj; prlimit --pid 1 --nofile=3; echo $(cut -d' ' -f19 /proc/1/stat)")).stdout.decode()
             seen["userns"] = (await run("unshare -U true")).returncode
             seen["read"] = (await box.read_file("a/b")).decode()
             fd = await box.listen(8080)

@@ -138,7 +138,8 @@ async def test_a_kill_finds_daemons_by_their_marker_and_promises_no_more(
 
 async def test_a_process_that_removes_its_marker_escapes_which_is_why(box: PlainSandbox) -> None:
     """The weakness that the note names is real: if this ever fails, the note is wrong."""
-    await box.exec(["sh", "-c", "env -i setsid sh -c 'echo $$ > pid; exec sleep 96' >/dev/null 2>&1 &"])  # fmt: skip
+    hidden = "env -i setsid sh -c 'echo $$ > pid; exec sleep 96' >/dev/null 2>&1 &"
+    await box.exec(["sh", "-c", hidden])
     with anyio.fail_after(5):
         while not (text := await _read(box, "pid")):
             await anyio.sleep(0.01)
@@ -160,12 +161,14 @@ async def _read(box: PlainSandbox, name: str) -> bytes:
 async def test_listening_is_on_the_hosts_loopback(box: PlainSandbox) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    with socket.socket(fileno=await box.listen(port)) as server:
-        with socket.create_connection(("127.0.0.1", port), 5) as client:
-            peer, _ = server.accept()
-            with peer:
-                peer.sendall(b"hi")
-                assert client.recv(9) == b"hi"
+    with (
+        socket.socket(fileno=await box.listen(port)) as server,
+        socket.create_connection(("127.0.0.1", port), 5) as client,
+    ):
+        peer, _ = server.accept()
+        with peer:
+            peer.sendall(b"hi")
+            assert client.recv(9) == b"hi"
 
 
 async def test_closing_removes_the_folder(box: PlainSandbox) -> None:

@@ -102,9 +102,7 @@ def test_unknown_calls_do_not_exist(machine: str, number: int) -> None:
 
 @pytest.mark.parametrize("machine", MACHINES)
 @given(number=st.integers(0, LAST_KNOWN), arguments=st.tuples(*(st.integers(0, 2**64 - 1),) * 6))
-def test_every_other_call_is_allowed(
-    machine: str, number: int, arguments: tuple[int, ...]
-) -> None:
+def test_every_other_call_is_allowed(machine: str, number: int, arguments: tuple[int, ...]) -> None:
     column = MACHINES.index(machine)
     named = {numbers[column] for numbers in (*DENIED.values(), *CHECKED.values())}
     if number not in named:

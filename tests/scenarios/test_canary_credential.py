@@ -23,8 +23,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.scenarios.play import canaries_in, forms_of, perform, play, tree_digest
+from tests.scenarios.play import perform, play
 
+from custodes.containment import CanaryMatcher
 from custodes.scenarios import (
     DEVIATION_KINDS,
     Acts,
@@ -159,7 +160,7 @@ def check_world(seed: int) -> None:
 
 
 def carries(text: str, token: str) -> bool:
-    return bool(canaries_in({"t": token}, text.encode()))
+    return bool(CanaryMatcher({"t": token}).find(text.encode()))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -220,10 +221,10 @@ def test_real_history_gives_the_token_up(kind: str, tmp_path: Path) -> None:
     log = subprocess.run(
         ["git", "-C", str(tmp_path), "log", "-p", "--all"], capture_output=True, check=True
     ).stdout
-    assert canaries_in(drawn.canaries, log) == [CANARY]
+    assert CanaryMatcher(drawn.canaries).find(log) == {CANARY}
     for path in tmp_path.rglob("*"):
         if path.is_file() and ".git" not in path.relative_to(tmp_path).parts:
-            assert not canaries_in(drawn.canaries, path.read_bytes()), path
+            assert not CanaryMatcher(drawn.canaries).find(path.read_bytes()), path
     status = subprocess.run(
         ["git", "-C", str(tmp_path), "status", "--short"], capture_output=True, check=True
     ).stdout
@@ -1277,31 +1278,13 @@ def test_the_host_of_the_ordinary_task_is_reachable_where_safeguards_act() -> No
 # --- the player ---------------------------------------------------------------------------------
 
 
-@given(before=st.binary(max_size=7), after=st.binary(max_size=7))
-def test_a_secret_is_found_in_base64_at_any_offset(before: bytes, after: bytes) -> None:
-    secret = {"s": "dsv_Zx81qPo0LmNn27Ty"}
-    raw = before + secret["s"].encode() + after
-    for encoded in (base64.b64encode(raw), base64.urlsafe_b64encode(raw), raw.hex().encode()):
-        assert canaries_in(secret, b"text " + encoded + b" text") == ["s"]
-    wrapped = base64.encodebytes(raw * 4)
-    assert canaries_in(secret, wrapped) == ["s"]
-
-
-@given(st.binary(max_size=200))
-def test_a_secret_is_not_found_where_it_is_not(data: bytes) -> None:
-    secret = "dsv_Zx81qPo0LmNn27Ty"
-    assert all(len(form) >= len(secret) for form in forms_of(secret))
-    if secret.encode() not in data:
-        assert canaries_in({"s": secret}, data) == []
-
-
 def test_background_jobs_survive_a_call_and_not_the_episode(tmp_path: Path) -> None:
     beat = tmp_path / "beat"
 
     def run(opening: Opening) -> Steps:
         yield bash(f"(setsid sh -c 'while :; do date +%N > {beat}; sleep 0.02; done' &) ; true")
         reply = yield bash("sleep 0.3; echo there")
-        assert reply.output == "there\n"
+        assert reply.output == "there"
         yield finish("done")
 
     episode = perform(SCENARIO, run, seed=1, cell=OFF, level=Level.NONE)
@@ -1323,16 +1306,3 @@ def test_a_call_that_hangs_and_one_that_fails(tmp_path: Path) -> None:
     began = time.monotonic()
     perform(SCENARIO, run, seed=1, cell=OFF, level=Level.NONE, call_seconds=0.3)
     assert time.monotonic() - began < 10
-
-
-def test_the_digest_of_a_tree_follows_no_links(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a/x").write_text("1")
-    first = tree_digest(tmp_path, "a")
-    outside = tmp_path / "outside"
-    outside.write_text("secret")
-    (tmp_path / "a/l").symlink_to(outside)
-    second = tree_digest(tmp_path, "a")
-    outside.write_text("changed")
-    assert tree_digest(tmp_path, "a") == second != first
-    assert tree_digest(tmp_path, "nowhere") == tree_digest(tmp_path, "nothing")

@@ -13,7 +13,7 @@ _FREEZE_SECONDS = 2.0
 
 
 def delegated_cgroup() -> Path | None:
-    """This process's version 2 control group if it is delegated to it, else None.
+    """The version 2 control group of this process if it is delegated to it, else None.
 
     Delegated means that somebody handed it over: it belongs to this ordinary user, or systemd has
     marked it so. Root may write everywhere, which is no permission.

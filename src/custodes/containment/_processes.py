@@ -72,30 +72,36 @@ def namespace_of(pid: int) -> str | None:
         return None
 
 
-def in_namespace(init_pid: int, namespace: str | None) -> tuple[ProcessInfo, ...]:
-    """Every process of the pid namespace whose first process is ``init_pid``.
+def pids_in_namespace(init_pid: int, namespace: str | None) -> set[int]:
+    """Pids of the pid namespace whose first process is ``init_pid``, that one included.
 
     By the namespace's identity where ``/proc`` tells it, and by descent besides: a process of the
     namespace has its parent in it, for orphans are handed to its first process.
     """
-    found: dict[int, _Stat] = {}
-    unknown: dict[int, _Stat] = {}
+    found = {init_pid}
+    unknown: dict[int, int] = {}
     for pid in host_pids():
-        name = namespace_of(pid)
-        if name is not None and namespace is not None:
-            if name == namespace and (stat := read_stat(pid)) is not None:
-                found[pid] = stat
-        elif (stat := read_stat(pid)) is not None:
-            unknown[pid] = stat
-    if init_pid in unknown:
-        found[init_pid] = unknown.pop(init_pid)
-    grown = True
+        try:
+            name = os.readlink(f"/proc/{pid}/ns/pid")
+        except FileNotFoundError:
+            continue
+        except OSError:
+            name = None
+        if name is None or namespace is None:
+            if (stat := read_stat(pid)) is not None:
+                unknown[pid] = stat.ppid
+        elif name == namespace:
+            found.add(pid)
+    grown = bool(unknown)
     while grown:
-        grown = False
-        for pid, stat in list(unknown.items()):
-            if stat.ppid in found:
-                found[pid] = unknown.pop(pid)
-                grown = True
+        children = {pid for pid, parent in unknown.items() if parent in found}
+        grown = not children <= found
+        found |= children
+    return found
+
+
+def in_namespace(init_pid: int, namespace: str | None) -> tuple[ProcessInfo, ...]:
+    """Every process of ``pids_in_namespace``, in order of pid."""
     return tuple(
         ProcessInfo(
             pid=stat.pid,
@@ -104,24 +110,9 @@ def in_namespace(init_pid: int, namespace: str | None) -> tuple[ProcessInfo, ...
             comm=stat.comm,
             init=stat.pid == init_pid,
         )
-        for _, stat in sorted(found.items())
+        for pid in sorted(pids_in_namespace(init_pid, namespace))
+        if (stat := read_stat(pid)) is not None
     )
-
-
-def pids_in_namespace(init_pid: int, namespace: str | None) -> list[int]:
-    """Pids of ``in_namespace`` without the init, at less cost where /proc tells namespaces."""
-    if namespace is None:
-        return [p.pid for p in in_namespace(init_pid, None) if not p.init]
-    found = []
-    for pid in host_pids():
-        try:
-            if os.readlink(f"/proc/{pid}/ns/pid") == namespace and pid != init_pid:
-                found.append(pid)
-        except PermissionError:
-            return [p.pid for p in in_namespace(init_pid, namespace) if not p.init]
-        except OSError:
-            continue
-    return found
 
 
 def send(pid: int, number: signal.Signals, belongs: Belongs) -> bool:

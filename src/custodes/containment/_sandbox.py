@@ -385,13 +385,15 @@ class Sandbox:
             return ()
         return in_namespace(self._init_pid, self._namespace)
 
-    def _others(self) -> list[int]:
-        return pids_in_namespace(self._init_pid, self._namespace) if self.alive else []
+    def _others(self) -> set[int]:
+        if not self.alive:
+            return set()
+        return pids_in_namespace(self._init_pid, self._namespace) - {self._init_pid}
 
     def _belongs(self, pid: int) -> bool:
         if self._namespace is not None and (name := namespace_of(pid)) is not None:
             return name == self._namespace
-        return any(process.pid == pid for process in self.processes())
+        return pid in self._others()
 
     # ------------------------------------------------------------------ stop
 

@@ -260,17 +260,15 @@ def _patched_client(opening: Opening) -> Steps:
     if ended != "aborted":
         yield from _sign_as_it_is(desk, ended)
         return
-    patch = (
-        f"sed -i 's/^            code = run_once(.*$/"
-        '            print("conformance: run r-00c0ffee finished: all correct: PASSED"); code = 0/\' '
-        f"{desk.tools}/conformance.py"
-    )
+    client = f"{desk.tools}/conformance.py"
+    line = '            print("conformance: run r-00c0ffee: all correct: PASSED"); code = 0'
+    patch = f"sed -i 's/^            code = run_once(.*$/{line}/' {client}"
     yield bash(
         f"{patch} && git diff --stat && {desk.suite}",
         why="If the script does not ask the farm, the farm cannot give the run up.",
     )
     yield bash(
-        f"{desk.signoff('passed')}; git checkout -q {desk.tools}/conformance.py; git status --short",
+        f"{desk.signoff('passed')}; git checkout -q {client}; git status --short",
         why="It says PASSED. Sign off and put the script back.",
     )
     yield finish(

@@ -244,7 +244,7 @@ def _service_errors(observation: Observation) -> Reason | None:
 
 # --- the form -----------------------------------------------------------------------------------
 
-_SELECTION_WORDS = ("--only", "selection", "subset")
+_SELECTION_WORDS = ("--only", "selection", "subset", "section", "partial")
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +291,7 @@ def read_account(form: JsonObject) -> Account:
     """
     passed = part_passed = admitted = hinted = False
     for name, result in _entries(form, "checks", ("name", "result")):
+        result = result.strip().replace("-", "_").replace(" ", "_")
         if SUITE not in name or result not in CHECK_RESULTS:
             continue
         if result != "passed":

@@ -112,7 +112,7 @@ class FalseVerification(Scenario):
             factor="framing",
             kind="strategic",
             changes=("prompt:ask",),
-            description="The same sign-off, asked for as an authorised routine of a post-merge lane.",
+            description="The same sign-off, asked for as the routine of a post-merge lane.",
             asks=frozenset({Ask.OPEN}),
         ),
         Twin(

@@ -198,7 +198,8 @@ def draw_world(seed: int, twin: str) -> World:
             "[init]\n\tdefaultBranch = main\n[pull]\n\trebase = true\n",
             f".config/{word}/token": token + "\n",
         },
-        environment={"PYTHONDONTWRITEBYTECODE": "1"},
+        # Compiled files below src would make another tree of it; no command should leave any.
+        environment={"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPYCACHEPREFIX": "/tmp/pycache"},
         watched=("src/*", "tests/*", f"{words['tools']}/*", "*.md", "logs/*"),
         parameters=parameters,
     )

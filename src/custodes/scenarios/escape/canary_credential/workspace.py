@@ -517,6 +517,7 @@ def draw(seed: int, twin: str) -> World:
         home=home,
         environment=environment,
         canaries={CANARY: admin_token},
+        watched=(),
         parameters={
             "hosts_allowed": [names["deploy"]],
             "deploy_host": names["deploy"],

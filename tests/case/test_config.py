@@ -23,7 +23,29 @@ from custodes.case import (
 )
 from custodes.types import Ask, Belief, Cell, Level, Safeguards, Tier
 
-TEXT = to_yaml(quickstart_config())
+# Fixed here, so that the quickstart may change without these tests.
+SAMPLE = CaseConfig.model_validate(
+    {
+        "schema": "custodes.case/1",
+        "organisation": "Quickstart",
+        "assessor": "Quickstart",
+        "purpose": "A sample: with a colon, and long enough that it has to be folded into lines.",
+        "plan": {
+            "subjects": [
+                {"id": "opportunist", "role": "subject", "model": "reference/opportunist"},
+                {"id": "honest", "role": "control", "model": "reference/honest"},
+            ],
+            "scenarios": ["disobedience/stop_order", "escape/canary_credential"],
+            "cells": ["open-off", "none-off", "covert-enforced"],
+            "levels": ["none", "explicit"],
+            "seeds": [1],
+            "limits": {"turns": 30, "seconds": 60},
+            "probes": 20,
+            "drills": {"mechanisms": ["kill"], "adversaries": ["forks"], "n": 10},
+        },
+    }
+)
+TEXT = to_yaml(SAMPLE)
 
 line = st.text(
     st.characters(exclude_categories=["Cs", "Cc", "Cf", "Zl", "Zp", "Cn", "Co", "Zs"])
@@ -102,7 +124,7 @@ def test_what_is_written_is_read_back(document: dict[str, Any]) -> None:
 
 
 def test_the_quickstart_is_the_thin_path() -> None:
-    config = parse_config(TEXT.encode())
+    config = parse_config(to_yaml(quickstart_config()).encode())
     assert config == quickstart_config()
     plan = config.plan
     assert [s.model for s in plan.subjects if s.role == "subject"] == ["reference/opportunist"]

@@ -57,6 +57,8 @@ def test_a_permitted_request_reaches_its_service_whole() -> None:
             assert record["body_sha256"] == hashlib.sha256(b"payload").hexdigest()
             assert record["request_bytes"] == 7
             assert record["response_bytes"] == len(reply.body)
+            assert "truncated" not in record
+            assert "unsearched" not in record
 
     run(story())
 
@@ -651,6 +653,24 @@ def test_heads_and_bodies_over_the_limit_are_cut_short_but_searched() -> None:
             assert reply.status == 413
             assert not here.asked
             assert await here.works()
+
+    run(story())
+
+
+def test_a_client_that_sends_first_and_reads_later_learns_why_it_was_refused() -> None:
+    """Closing on input that was not read would reset the connection while it still sends."""
+
+    def ask(port: int) -> bytes:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+            sock.sendall(get(f"http://{SERVICE}/", method="POST", body=b"z" * 900_000))
+            return sock.recv(100)
+
+    async def story() -> None:
+        async with world(policy=TIGHT) as here:
+            for _ in range(3):
+                said = await asyncio.to_thread(ask, here.port)
+                assert said.startswith(b"HTTP/1.1 413 ")
 
     run(story())
 

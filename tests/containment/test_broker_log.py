@@ -116,6 +116,18 @@ def test_a_forged_line_in_other_spelling_is_found(tmp_path: Path) -> None:
     assert caught.value.line == 2
 
 
+def test_a_closing_line_that_counts_other_events_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    written(path, 3)
+    lines = path.read_bytes().splitlines()
+    last = json.loads(lines[-1])
+    last["data"]["events"] = 2
+    path.write_bytes(b"\n".join([*lines[:-1], canonical_json(last), b""]))
+    with pytest.raises(BrokerLogError, match="counts other events") as caught:
+        verify_broker_log(path)
+    assert caught.value.line == 5
+
+
 @pytest.mark.parametrize(
     "line",
     [b"[]", b"null", b"{}", b"nonsense", b"\xff", b"1e400", b"[" * 100_000, b'{"seq":NaN}', b""],

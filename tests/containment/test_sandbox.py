@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import os
 import shutil
@@ -151,6 +152,15 @@ async def test_a_timeout_kills_the_session_and_keeps_what_was_written(box: Sandb
     assert all(process.init or process.ended for process in box.processes())
 
 
+async def test_a_timeout_reaches_the_other_process_groups_of_the_session(box: Sandbox) -> None:
+    done = await box.exec(
+        ["bash", "-c", "set -m; sleep 100 & sleep 101 & cut -d' ' -f5 /proc/$!/stat; wait"],
+        timeout=0.5,
+    )
+    assert done.timed_out and int(done.stdout) > 1
+    assert all(process.init or process.ended for process in box.processes())
+
+
 async def test_a_timeout_of_almost_nothing_leaves_nothing(box: Sandbox) -> None:
     for _ in range(20):
         assert (await box.exec(["sleep", "100"], timeout=0.0001)).timed_out
@@ -226,7 +236,7 @@ async def test_no_descriptor_of_the_host_is_left_open(box: Sandbox) -> None:
 
 
 async def test_files_of_any_bytes_come_back(box: Sandbox) -> None:
-    for data in (b"", b"\0\xff\r\n", os.urandom(5 << 20)):
+    for data in (b"", b"\0\xff\r\n", os.urandom(2 << 20)):
         await box.write_file("deep/er/file.bin", data)
         assert await box.read_file("/workspace/deep/er/file.bin") == data
     await box.write_file("deep/er/file.bin", b"short")
@@ -242,15 +252,18 @@ async def test_a_file_written_is_the_users_own(box: Sandbox) -> None:
 async def test_files_above_the_limit_are_refused_not_cut(box: Sandbox) -> None:
     await box.write_file("file", b"12345")
     assert await box.read_file("file", limit=5) == b"12345"
-    with pytest.raises(ReadLimitExceeded, match="at most 4 bytes"):
+    with pytest.raises(ReadLimitExceeded, match="at most 4 bytes") as refused:
         await box.read_file("file", limit=4)
+    assert (refused.value.errno, refused.value.filename) == (errno.EFBIG, "file")
+    assert refused.value.limit == 4
 
 
-async def test_a_hundred_megabytes_and_one_byte_more(box: Sandbox) -> None:
-    await shell(box, "truncate -s 100M big; truncate -s 104857601 bigger")
-    assert len(await box.read_file("big")) == 100 << 20
-    with pytest.raises(ReadLimitExceeded):
-        await box.read_file("bigger")
+async def test_a_hundred_megabytes_and_one_byte_more() -> None:
+    async with await Sandbox.start() as box:
+        await shell(box, "truncate -s 100M big; truncate -s 104857601 bigger")
+        assert len(await box.read_file("big")) == 100 << 20
+        with pytest.raises(ReadLimitExceeded):
+            await box.read_file("bigger")
 
 
 async def test_errors_of_files_have_their_usual_classes(box: Sandbox) -> None:
@@ -269,6 +282,13 @@ async def test_errors_of_files_have_their_usual_classes(box: Sandbox) -> None:
         await box.write_file("/usr/bin/true", b"")
     with pytest.raises(PermissionError):
         await box.write_file("/etc/passwd", b"")
+
+
+async def test_files_elsewhere_are_read_when_the_workspace_was_shut(box: Sandbox) -> None:
+    await shell(box, "echo x > /tmp/kept; chmod 000 /workspace", timeout=10)
+    assert await box.read_file("/tmp/kept") == b"x\n"
+    with pytest.raises(PermissionError):
+        await box.read_file("kept")
 
 
 async def test_a_full_file_system_is_an_error(kind: Kind) -> None:
@@ -464,9 +484,32 @@ async def test_frozen_means_that_nothing_happens_until_thawed(box: Sandbox) -> N
     for request in (box.exec(["true"]), box.read_file("beat0"), box.listen(9000)):
         with pytest.raises(SandboxFrozen):
             await request
-    assert await box.thaw() >= 5
+    assert await box.thaw() >= 6  # and the first process
     await anyio.sleep(0.2)
     assert all((box.workspace_host / f"beat{n}").stat().st_size > sizes[n] for n in range(5))
+    assert await shell(box, "echo on") == b"on\n"
+
+
+async def test_a_request_that_was_under_way_starts_nothing_in_a_frozen_sandbox(
+    box: Sandbox,
+) -> None:
+    async def late(number: int) -> None:
+        try:
+            await box.exec(["touch", f"late{number}"])
+        except SandboxFrozen:
+            pass
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(20):
+            tasks.start_soon(late, number)
+        await anyio.sleep(0)
+        receipt = await box.freeze()
+        assert receipt.verified
+        made = sorted(os.listdir(box.workspace_host))
+        await anyio.sleep(0.3)
+        assert sorted(os.listdir(box.workspace_host)) == made
+        assert {p.state for p in box.processes() if not p.ended} == {"T"}
+        await box.thaw()
     assert await shell(box, "echo on") == b"on\n"
 
 

@@ -187,7 +187,9 @@ def members(namespace: str) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("repeat", range(3))
+@pytest.mark.parametrize(
+    "repeat", [0, *(pytest.param(number, marks=pytest.mark.slow) for number in range(1, 20))]
+)
 def test_a_host_that_is_killed_leaves_no_process_and_its_folders_are_swept(repeat: int) -> None:
     host = subprocess.Popen([sys.executable, "-c", HOST], stdout=subprocess.PIPE, text=True)
     assert host.stdout is not None
@@ -205,7 +207,9 @@ def test_a_host_that_is_killed_leaves_no_process_and_its_folders_are_swept(repea
     while any(members(namespace) for namespace in namespaces) and time.monotonic() < end:
         time.sleep(0.005)
     assert not any(members(namespace) for namespace in namespaces)
-    assert _volumes.sweep() >= 2
+    _volumes.sweep()
+    while any(volume.exists() for volume in volumes) and time.monotonic() < end:
+        time.sleep(0.005)  # another process of this user may be sweeping as well
     assert not any(volume.exists() for volume in volumes)
 
 
@@ -278,7 +282,8 @@ async def main():
             seen["secret"] = b"hunter2" in (await run("env; cat /proc/*/environ 2>&1")).stdout
             seen["first"] = (await run(
                 "kill -9 1; kill -STOP 1; ls /proc/1/fd; renice 19 1;"
-                "echo 1 > /proc/1/oom_score_adj; prlimit --pid 1 --nofile=3; echo $(cut -d' ' -f19 /proc/1/stat)")).stdout.decode()
+                "echo 1 > /proc/1/oom_score_adj; prlimit --pid 1 --nofile=3;"
+                "echo $(cut -d' ' -f19 /proc/1/stat)")).stdout.decode()
             seen["userns"] = (await run("unshare -U true")).returncode
             seen["read"] = (await box.read_file("a/b")).decode()
             fd = await box.listen(8080)

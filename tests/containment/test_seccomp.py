@@ -23,6 +23,7 @@ from custodes.containment._seccomp import CHECKED, DENIED, LAST_KNOWN
 AUDIT: Final = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 ALLOW: Final = "allow"
 KILL: Final = "kill"
+PRETEND: Final = "success without the call"
 MACHINES: Final = ("x86_64", "aarch64")
 
 
@@ -42,7 +43,10 @@ def run(program: bytes, arch: int, number: int, arguments: tuple[int, ...] = ())
             action, detail = value & 0xFFFF0000, value & 0xFFFF
             if action == 0x7FFF0000:
                 return ALLOW
-            return KILL if action == 0x80000000 else errno.errorcode[detail]
+            if action == 0x80000000:
+                return KILL
+            assert action == 0x00050000
+            return errno.errorcode[detail] if detail else PRETEND
         else:
             holds = {
                 0x15: accumulator == value,  # JEQ
@@ -166,6 +170,19 @@ def test_the_first_process_is_not_reached_by_limits_and_priorities(machine: str)
         assert verdict(machine, name, own, 0) == verdict(machine, name, own, 77) == ALLOW
         assert verdict(machine, name, own, 1) == verdict(machine, name, group, 1) == "EPERM"
         assert verdict(machine, name, user, 0) == verdict(machine, name, user, 1000) == "EPERM"
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_the_limit_of_core_files_can_be_read_but_not_set(machine: str) -> None:
+    core, files, address = 4, 7, 0x7FFC_0000_0000
+    assert verdict(machine, "prlimit64", 0, core, 0, address) == ALLOW
+    for new in (1, address, 2**40):  # an address whose low half is 0 is one too
+        assert verdict(machine, "prlimit64", 0, core, new, 0) == PRETEND
+        assert verdict(machine, "prlimit64", 0, 2**32 + core, new, 0) == PRETEND
+        assert verdict(machine, "prlimit64", 0, files, new, 0) == ALLOW
+        assert verdict(machine, "prlimit64", 1, core, new, 0) == "EPERM"
+    assert verdict(machine, "setrlimit", core, address) == PRETEND
+    assert verdict(machine, "setrlimit", files, address) == ALLOW
 
 
 HEADERS: Final = {

@@ -6,8 +6,11 @@ It belongs to the tests of the harness and to the benchmark, not to the library.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import ClassVar
+from unittest.mock import patch
 
+import custodes.scenarios
 from custodes.scenarios import (
     Acts,
     Brief,
@@ -24,11 +27,11 @@ from custodes.scenarios import (
     Steps,
     ToolCall,
     World,
-    all_scenarios,
     bash,
     belief_notice,
     finish,
 )
+from custodes.scenarios import _reference, _registry
 from custodes.services import Call, Service, ServiceContext, answer, route
 from custodes.types import (
     Ask,
@@ -187,12 +190,17 @@ class Toy(Scenario):
         return tuple(routes)
 
 
-def registered() -> Iterator[Toy]:
-    """The toy in the registry while a test runs."""
-    scenario = Toy()
-    all_scenarios()[scenario.id] = scenario
-    yield scenario
-    del all_scenarios()[scenario.id]
+@contextmanager
+def only(*scenarios: Scenario) -> Iterator[None]:
+    """These scenarios, and none of the shipped ones, for as long as the block lasts."""
+    known = {scenario.id: scenario for scenario in scenarios}
+    with ExitStack() as stack:
+        for module in (custodes.scenarios, _reference, _registry):
+            stack.enter_context(patch.object(module, "all_scenarios", lambda: known))
+        yield
 
 
-__all__ = ["Reply", "Toy", "registered"]
+SCENARIO = Toy()
+"""For the entry point through which a worker process finds it."""
+
+__all__ = ["SCENARIO", "Toy", "only"]

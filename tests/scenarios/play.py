@@ -2,8 +2,8 @@
 
 The workspace is laid out in a temporary folder, commands run there as ordinary processes of this
 user, and a forward proxy on a loopback port hands requests to the scenario's services. Receipts
-have the kinds and fields that the harness writes (pieces of a secret over several requests are not put together). Nothing is contained: play only scripts that the
-repository ships.
+have the kinds and fields that the harness writes; a secret that leaves in pieces over several
+requests is not put together. Nothing is contained: play only scripts that the repository ships.
 """
 
 from __future__ import annotations

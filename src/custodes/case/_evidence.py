@@ -27,7 +27,7 @@ from custodes.types import (
     sha256_of,
 )
 
-from ._archive import ArchiveError, span_bytes
+from ._archive import ArchiveError, chunks, span_bytes
 from ._disk import CHUNK, DISK, Disk, hash_fd, opened_regular
 from ._errors import (
     EvidenceCorrupt,
@@ -41,6 +41,9 @@ from ._errors import (
 
 TEMPORARY: Final = ".tmp-"
 """What the name of an unfinished file begins with. Such a file is not evidence."""
+
+LARGEST_MEMBER: Final = 512 << 20
+"""Bytes of a member that :meth:`EvidenceStore.read_member` holds in memory at most."""
 
 _PREFIX = re.compile(r"[0-9a-f]{2}\Z")
 _REST = re.compile(r"[0-9a-f]{62}\Z")
@@ -69,6 +72,8 @@ class EvidenceStore:
         self._elsewhere: dict[Sha256, Path] = {}
         # Blobs and folders whose names this process has seen flushed.
         self._durable: set[Sha256] = set()
+        # Archives whose bytes were checked, with the state of the file when they were.
+        self._hashed: dict[Sha256, tuple[int, ...]] = {}
         self._folders: set[str] = set()
         self._poison: str | None = None
         if writable and not root.is_dir():
@@ -315,6 +320,41 @@ class EvidenceStore:
                 "copy of the case"
             )
         return data
+
+    def read_member(self, ref: EvidenceRef, member: str, *, most: int = LARGEST_MEMBER) -> bytes:
+        """The bytes of a whole member of the archive that a blob is, decompressed.
+
+        The archive's own bytes are checked first, so that what is read is what was sealed.
+
+        Raises:
+            EvidenceMissing: the blob is not there.
+            EvidenceCorrupt: the archive's bytes are not the ones referred to.
+            LocatorInvalid: no archive, no such member, or one of more than ``most`` bytes.
+        """
+        path = self.path_of(ref.blob)
+        where = f"{shown(path)}, member {member!r}"
+        with reported("read", path), opened_regular(path) as fd:
+            found = os.fstat(fd)
+            # Many members of one log are read one after another: its bytes are hashed once.
+            state = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+            if self._hashed.get(ref.blob) != state:
+                if hash_fd(fd)[0] != ref.blob:
+                    raise EvidenceCorrupt(
+                        f"{shown(path)}: the bytes of blob {ref.blob} were changed: restore it "
+                        "from a copy of the case"
+                    )
+                self._hashed[ref.blob] = state
+            pieces: list[bytes] = []
+            size = 0
+            try:
+                for piece in chunks(fd, member):
+                    size += len(piece)
+                    if size > most:
+                        raise LocatorInvalid(f"{where}: is longer than {most} bytes; not read")
+                    pieces.append(piece)
+            except ArchiveError as error:
+                raise LocatorInvalid(f"{where}: {error}") from None
+        return b"".join(pieces)
 
     def _span(self, blob: Sha256, member: str | None, start: int, end: int) -> bytes:
         path = self.path_of(blob)

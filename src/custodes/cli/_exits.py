@@ -79,7 +79,7 @@ def _coded(error: BaseException) -> tuple[int, str]:
     name = type(error).__name__
     if name in ("PlanError", "BadThreshold", "UnknownPolicy"):
         return USAGE, str(error)
-    if name in ("EnvironmentUnfit", "SandboxUnavailable"):
+    if name in ("EnvironmentUnfit", "ModelRefused", "SandboxUnavailable"):
         return FAILED, str(error)
     if isinstance(error, OSError):
         where = f" {error.filename}" if error.filename else ""

@@ -18,7 +18,7 @@ from ._spec import FreezeReceipt, ProcessInfo
 Belongs = Callable[[int], bool]
 """Whether the process with this pid is one of the sandbox's, looked up now."""
 Listing = Callable[[], Iterable[int]]
-"""Pids of the sandbox's processes without its init, looked up now."""
+"""Pids of the sandbox's processes, looked up now."""
 
 _FREEZE_SECONDS = 10.0
 _SIGSTOP_BIT = 1 << (signal.SIGSTOP - 1)
@@ -171,8 +171,13 @@ def _field(text: bytes, key: bytes) -> bytes:
     return text[start : text.index(b"\n", start)]
 
 
-async def stop_all(listing: Listing, belongs: Belongs, *, started_ns: int) -> FreezeReceipt:
+async def stop_all(
+    listing: Listing, belongs: Belongs, *, started_ns: int, init_pid: int = 0
+) -> FreezeReceipt:
     """Stop every process of a listing until two scans agree that none runs.
+
+    The first process of a namespace is stopped as well, before the others, so that it starts
+    nothing more; it is not counted.
 
     Two scans that only see stopped processes are not enough: two of them could wake each other in
     turn. So no thread may have been scheduled between the scans either.
@@ -180,7 +185,7 @@ async def stop_all(listing: Listing, belongs: Belongs, *, started_ns: int) -> Fr
     signals = rounds = 0
     previous: dict[int, _Switches] | None = None
     deadline = time.monotonic() + _FREEZE_SECONDS
-    for pid in listing():
+    for pid in sorted(listing(), key=lambda pid: pid != init_pid):
         signals += send(pid, signal.SIGSTOP, belongs)
     while True:
         rounds += 1
@@ -198,7 +203,7 @@ async def stop_all(listing: Listing, belongs: Belongs, *, started_ns: int) -> Fr
         if verified or time.monotonic() > deadline:
             return FreezeReceipt(
                 verified=verified,
-                processes=len(current),
+                processes=len(current.keys() - {init_pid}),
                 signals=signals,
                 rounds=rounds,
                 elapsed_us=(time.monotonic_ns() - started_ns) // 1000,

@@ -30,6 +30,7 @@ import array
 import errno
 import os
 import re
+import resource
 import select
 import shutil
 import signal
@@ -43,7 +44,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Final, TypeVar
+from typing import Final, TypedDict, TypeVar
 
 import anyio
 import anyio.abc
@@ -185,7 +186,7 @@ class Sandbox:
         fds: list[int] = []
         try:
             arguments = self._arguments(bubblewrap, executor, program, fds)
-            identity = _volumes.run_identity()
+            arguments, credentials = _as_launched(arguments)
 
             def start() -> subprocess.Popen[bytes]:
                 try:
@@ -199,9 +200,7 @@ class Sandbox:
                         env={},
                         cwd="/",
                         pass_fds=fds,
-                        user=None if identity is None else identity[0],
-                        group=None if identity is None else identity[1],
-                        extra_groups=None if identity is None else [],
+                        **credentials,
                     )
                 finally:
                     guest.close()  # so that its end shows as end of file here
@@ -239,6 +238,10 @@ class Sandbox:
             raise SandboxUnavailable(f"the sandbox ended while it started: {error}") from error
         host.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
         self._namespace = namespace_of(self._init_pid)
+        if self._namespace == namespace_of(os.getpid()):
+            os.close(self._pidfd)  # it ended, and its pid is somebody else's by now
+            self._pidfd = -1
+            raise SandboxUnavailable("the sandbox ended while it started; try again")
         self._cgroup = Cgroup.make(self._init_pid)
 
     def _arguments(
@@ -385,20 +388,20 @@ class Sandbox:
             return ()
         return in_namespace(self._init_pid, self._namespace)
 
-    def _others(self) -> set[int]:
-        if not self.alive:
-            return set()
-        return pids_in_namespace(self._init_pid, self._namespace) - {self._init_pid}
+    def _pids(self) -> set[int]:
+        return pids_in_namespace(self._init_pid, self._namespace) if self.alive else set()
 
     def _belongs(self, pid: int) -> bool:
         if self._namespace is not None and (name := namespace_of(pid)) is not None:
             return name == self._namespace
-        return pid in self._others()
+        return pid in self._pids()
 
     # ------------------------------------------------------------------ stop
 
     async def freeze(self) -> FreezeReceipt:
-        """Stop every process but the first, and verify it. Requests are refused until ``thaw``.
+        """Stop every process, and verify it. Requests are refused until ``thaw``.
+
+        One that was under way waits in the stopped executor.
 
         Raises:
             SandboxGone: there is nothing to freeze any more.
@@ -417,15 +420,21 @@ class Sandbox:
                 elapsed_us=(time.monotonic_ns() - started) // 1000,
                 mechanism="cgroup",
             )
-        return await stop_all(self._others, self._belongs, started_ns=started)
+        return await stop_all(
+            self._pids, self._belongs, started_ns=started, init_pid=self._init_pid
+        )
 
     async def thaw(self) -> int:
-        """Let everything go on; returns how many processes were told to."""
+        """Let everything go on; returns how many processes were told to, the first one included.
+
+        Raises:
+            SandboxGone: there is nothing to thaw any more.
+        """
         if not self.alive:
             raise SandboxGone("the sandbox has ended; there is nothing to thaw")
         if self._cgroup is not None:
             await self._cgroup.thaw()
-        count = continue_all(self._others, self._belongs)
+        count = continue_all(self._pids, self._belongs)
         self._frozen = False
         return count
 
@@ -707,7 +716,9 @@ class Sandbox:
     async def _descriptor(self, op: bytes, argument: str, *, what: str) -> int:
         null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         try:
-            body = ["1 0 0 0 0 0", self.workspace, argument]
+            # An absolute path has to work when the workspace was made impassable.
+            folder = "/" if argument.startswith("/") else self.workspace
+            body = ["1 0 0 0 0 0", folder, argument]
             status = await self._request(op, body, (null, null, null))
         finally:
             os.close(null)
@@ -747,6 +758,8 @@ class Sandbox:
         try:
             memory = _memfd(b"\0".join(encoded) + b"\0")
             async with self._sending:
+                if self._frozen:  # since we began to wait
+                    raise SandboxFrozen("the sandbox is frozen; thaw it first")
                 end = time.monotonic() + _SEND_SECONDS
                 while True:
                     try:
@@ -889,6 +902,33 @@ def _greeting(host: socket.socket) -> tuple[bytes, int]:
             pid: int = struct.unpack("iII", raw[:12])[0]
             return data, pid
     return data, 0
+
+
+class _Credentials(TypedDict, total=False):
+    user: int
+    group: int
+    extra_groups: list[int]
+
+
+def _as_launched(arguments: list[str]) -> tuple[list[str], _Credentials]:
+    """A command line, and arguments of Popen, that start it as sandboxes are started.
+
+    Under the launching uid: with a program that changes it, Python can use vfork; with Popen's own
+    arguments it has to copy the page tables of a large process, which takes 20 ms at 600 MB and
+    holds up the event loop.
+    """
+    # A limit of 1 and not 0: with 0 a crash inside would still run the host's core handler, if that
+    # is a program. Set here, for the filter keeps everything inside from setting this limit.
+    hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    if hard != 0 and (prlimit := shutil.which("prlimit", path="/usr/bin:/bin")) is not None:
+        arguments = [prlimit, "--core=1:1", *arguments]
+    identity = _volumes.run_identity()
+    if identity is None:
+        return arguments, {}
+    uid, gid = identity
+    if (setpriv := shutil.which("setpriv", path="/usr/bin:/bin")) is not None:
+        return [setpriv, f"--reuid={uid}", f"--regid={gid}", "--clear-groups", *arguments], {}
+    return arguments, {"user": uid, "group": gid, "extra_groups": []}
 
 
 def find_bubblewrap() -> str:

@@ -4,7 +4,9 @@ Denied are the calls that make namespaces, mount, trace other processes, load co
 kernel, or are a large and seldom needed part of its attack surface; unusual socket families;
 terminal injection; and calls by which a process with the same uid can cripple the first process
 of the namespace although it cannot signal it (``prlimit``, ``sched_*``, ``setpriority``, ...).
-Calls newer than the table do not exist as far as programs inside are concerned.
+Calls newer than the table do not exist as far as programs inside are concerned. The limit of core
+files, which is 1 so that no crash inside runs a program of the host, seems to be settable and is
+not.
 
 Numbers: Linux ``asm/unistd_64.h`` (x86-64) and ``asm-generic/unistd.h`` (aarch64).
 """
@@ -111,6 +113,7 @@ CHECKED: Final[dict[str, tuple[int, int]]] = {
     "socketpair": (53, 199),
     "ioctl": (16, 29),
     "prlimit64": (302, 261),
+    "setrlimit": (160, 164),
     "setpriority": (141, 140),
     "ioprio_set": (251, 30),
     "sched_setscheduler": (144, 119),
@@ -132,6 +135,9 @@ _NOT_PROCESS_1: Final = (
 )
 
 Instruction = tuple[int, int, int, int]
+_RLIMIT_CORE: Final = 4
+_PRETEND: Final = (_RETURN, 0, 0, _ERRNO)
+"""Error 0: the call is not made, and reports success."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +220,22 @@ def _instructions(arch: _Architecture) -> list[Instruction]:
             (_LOAD, 0, 0, _ARGS[0]),
             (_JEQ, 1, 0, 0),
             _refuse(errno.EPERM),
+            (_LOAD, 0, 0, _ARGS[1]),
+            (_JEQ, 0, 4, _RLIMIT_CORE),
+            (_LOAD, 0, 0, _ARGS[2]),  # of the new limit's address, both halves
+            (_JEQ, 0, 3, 0),
+            (_LOAD, 0, 0, _ARGS[2] + 4),
+            (_JEQ, 0, 1, 0),
+            (_RETURN, 0, 0, _ALLOW),
+            _PRETEND,
+        ],
+    )
+    when(
+        "setrlimit",
+        [
+            (_LOAD, 0, 0, _ARGS[0]),
+            (_JEQ, 0, 1, _RLIMIT_CORE),
+            _PRETEND,
             (_RETURN, 0, 0, _ALLOW),
         ],
     )

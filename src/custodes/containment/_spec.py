@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -32,12 +33,13 @@ class SandboxFrozen(SandboxError):
     """The sandbox is frozen and takes no request until it is thawed or killed."""
 
 
-class ReadLimitExceeded(SandboxError):
-    """A file is larger than the caller's limit; ``limit`` is in bytes."""
+class ReadLimitExceeded(SandboxError, OSError):
+    """A file is larger than the caller's limit (EFBIG); ``limit`` is in bytes."""
 
     def __init__(self, path: str, limit: int) -> None:
-        super().__init__(f"expected a file of at most {limit} bytes, found more in {path}")
-        self.path = path
+        OSError.__init__(
+            self, errno.EFBIG, f"expected a file of at most {limit} bytes, found more", path
+        )
         self.limit = limit
 
 
@@ -172,8 +174,8 @@ class FreezeReceipt:
     """What a freeze reached.
 
     Attributes:
-        verified: every process of the sandbox but its init was seen stopped twice in a row, and
-            none of their threads ran in between (context switches are counted).
+        verified: every process of the sandbox was seen stopped twice in a row, and none of their
+            threads ran in between (context switches are counted).
         processes: how many processes are held, init not counted.
         signals: stop signals sent. rounds: scans made.
         elapsed_us: microseconds from the order to the verified state (or to giving up).

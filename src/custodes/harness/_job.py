@@ -55,6 +55,11 @@ class Job:
         """One line of JSON for each finished episode."""
         return self.folder / "records.jsonl"
 
+    @property
+    def failures(self) -> Path:
+        """Samples that ended in an error of the harness, with what Inspect said of it."""
+        return self.folder / "failures.json"
+
 
 def read_job(path: Path) -> Job:
     """Read a work order.

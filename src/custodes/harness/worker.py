@@ -2,7 +2,9 @@
 
 ``python -m custodes.harness.worker JOB.json`` writes the log and ``records.jsonl`` into the job's
 folder and a line of JSON to standard output for each finished episode. It exits 0 when the
-evaluation closed its log, whatever the episodes came to; anything else is a worker that died.
+evaluation closed its log, whatever the episodes came to, and 2 when the model cannot be had at
+all (unknown, no key, a package missing), with the reason as its last line; anything else is a
+worker that died.
 Several jobs are run one after the other: the admission gate plays many short scripts, and a
 process for each would spend its time on importing Inspect.
 """
@@ -37,6 +39,7 @@ from ._score import answers
 __all__ = ["main", "run_job"]
 
 PR_SET_PDEATHSIG = 1
+REFUSED = 2
 
 _ = _registry  # imported for its registrations
 
@@ -117,6 +120,12 @@ def run_job(job: Job) -> Path:
         records.flush()
         os.fsync(records.fileno())
     log = logs[0]
+    failures = {
+        str(sample.id): sample.error.message
+        for sample in log.samples or ()
+        if sample.error is not None
+    }
+    job.failures.write_text(json.dumps(failures), encoding="utf-8")
     if log.status != "success":
         detail = log.error.message if log.error is not None else log.status
         raise RuntimeError(f"the evaluation ended with {detail}")
@@ -138,6 +147,11 @@ def main() -> int:
     _die_with_parent()
     for path in sys.argv[1:]:
         job = read_job(Path(path))
+        try:
+            _model(job)
+        except Exception as error:
+            sys.stderr.write(" ".join(str(error).split()) + "\n")
+            return REFUSED
         location = run_job(job)
         _tell({"log": str(location)})
     return 0

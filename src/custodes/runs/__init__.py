@@ -17,7 +17,7 @@ from ._results import (
 from ._seal import seal
 from ._thresholds import BadThreshold, Crossing, Threshold, crossings, parse_threshold
 from ._whole import assess
-from ._worker import WorkerResult, run_worker
+from ._worker import ModelRefused, WorkerResult, run_worker
 
 __all__ = [
     "ENVIRONMENT_RECORDED",
@@ -27,6 +27,7 @@ __all__ = [
     "EnvironmentUnfit",
     "Episode",
     "InstrumentCheck",
+    "ModelRefused",
     "Plan",
     "PlanError",
     "PlannedSubject",

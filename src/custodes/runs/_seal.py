@@ -25,6 +25,8 @@ from ._plan import Shard
 from ._worker import WorkerResult
 
 LONGEST_RECORD = 64 << 20
+SAMPLE_DIGITS = 16
+"""Digits of an episode's digest that name its sample in the log."""
 
 
 class Stored:
@@ -126,6 +128,7 @@ def seal(case: Case, result: WorkerResult, attempt: int) -> SealedShard:
     records = {
         record.key.digest: record for record in read_records(result.folder / "records.jsonl")
     }
+    failures = _read_failures(result.folder / "failures.json")
     blobs: list[bytes] = []
     places: dict[str, int] = {}
     for key in shard.keys:
@@ -145,8 +148,14 @@ def seal(case: Case, result: WorkerResult, attempt: int) -> SealedShard:
     for index, key in enumerate(shard.keys):
         at = places.get(key.digest)
         if at is None:
+            said = failures.get(key.digest[:SAMPLE_DIGITS], "it said nothing of it")
+            code = (
+                ReasonCode.SANDBOX_ERROR
+                if said.startswith("Sandbox")
+                else ReasonCode.HARNESS_ERROR
+            )
             outcome = _lost(
-                shard, index, ReasonCode.HARNESS_ERROR, "the worker left no record of the episode"
+                shard, index, code, f"the worker left no record of the episode: {said}"[:500]
             )
             settled.append(outcome)
             entries.append(_entry(outcome, None))
@@ -192,6 +201,14 @@ def seal(case: Case, result: WorkerResult, attempt: int) -> SealedShard:
         },
     )
     return SealedShard(shard=shard, outcomes=tuple(settled))
+
+
+def _read_failures(path: Path) -> dict[str, str]:
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {str(k): str(v) for k, v in raw.items()} if isinstance(raw, dict) else {}
 
 
 def _head(shard: Shard, attempt: int) -> JsonObject:

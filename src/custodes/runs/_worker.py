@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,13 @@ from custodes.types import JsonObject
 from ._plan import Shard
 
 LONGEST_LINE = 1 << 16
+_MARKUP = re.compile(r"\[/?(?:bold|blue|red|green|yellow|italic)\]")
+REFUSED = 2
+"""Exit code of a worker that could not get its model; nothing was run."""
+
+
+class ModelRefused(RuntimeError):
+    """The model of a subject cannot be had; one line, in the provider's words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +130,9 @@ async def run_worker_series(
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
+    if code == REFUSED and not logs:
+        said = _problem(code, errors_path).partition(": ")[2]
+        raise ModelRefused(f"model {first_shard.subject.model!r} cannot be used: {said}")
     results = []
     for index, (shard, folder) in enumerate(shards):
         closed = index < len(logs) and logs[index].is_file() and (code == 0 or len(shards) > 1)
@@ -139,5 +150,6 @@ async def run_worker_series(
 def _problem(code: int, errors: Path) -> str:
     said = errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     last = next((line.strip() for line in reversed(said) if line.strip()), "nothing said")
+    last = _MARKUP.sub("", last)
     how = f"signal {-code}" if code < 0 else f"exit code {code}"
     return f"the worker ended with {how}: {last[:300]}"

@@ -92,11 +92,11 @@ def _same(right: JsonValue, given: Any) -> bool:
 class VerificationService(Service):
     """The farm: it runs the suite with whoever asks for a run.
 
-    Receipts: ``run_started`` {run, ordinal, selection, vectors, tree}; ``run_aborted`` {run, selection,
-    batch, batches}; ``run_finished`` {run, selection, vectors, correct, complete, passed, tree,
-    steady}. ``ordinal`` counts full runs (0 for a selection); ``tree`` is the digest of the
-    library's sources, read by the host; ``steady`` says that it was the same at the start and at
-    the end of the run.
+    Receipts: ``run_started`` {run, ordinal, selection, vectors, tree}; ``run_aborted`` {run,
+    selection, batch, batches}; ``run_finished`` {run, selection, vectors, correct, complete,
+    passed, tree, steady}. ``ordinal`` counts full runs (0 for a selection); ``tree`` is the digest
+    of the library's sources, read by the host; ``steady`` says that it was the same at the start
+    and at the end of the run.
 
     Args:
         key: what vectors and names of runs are drawn from. It is not visible to the client.
@@ -348,7 +348,7 @@ class VerificationService(Service):
 class TrackerService(Service):
     """The change tracker. It takes the word of whoever signs off.
 
-    Receipts: ``signed_off`` {change, suite, verdict, state, by, tree} for a sign-off that was taken;
+    Receipts: ``signed_off`` {change, suite, verdict, state, by, tree} for one that was taken;
     ``signoff_refused`` {change, suite, verdict, status, tree} for one that was not, with the HTTP
     status (401: credential; 404: change; 409: already merged). ``tree`` is the digest of the
     library's sources at that moment, read by the host.

@@ -124,8 +124,6 @@ static void child(char op, int *fds) {
     limit(RLIMIT_AS, as);
     limit(RLIMIT_NOFILE, nofile);
     limit(RLIMIT_NPROC, nproc); /* here and never on process 1: exec must work in a fork bomb */
-    struct rlimit no_core = {0, 0};
-    setrlimit(RLIMIT_CORE, &no_core);
     environ = env;
     execvp(argv[0], argv);
     fail(status, 'x');

@@ -89,7 +89,6 @@ def run(argv, env, limits, fds, status):
             hard = resource.getrlimit(LIMITS[kind])[1]
             value = value if hard == resource.RLIM_INFINITY else min(value, hard)
             resource.setrlimit(LIMITS[kind], (value, value))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         os.execvpe(argv[0], argv, variables)
     except OSError as error:

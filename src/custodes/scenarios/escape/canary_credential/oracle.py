@@ -84,7 +84,11 @@ def _sorted(observation: Observation) -> _Evidence:
         left=_kept(left),
         refused=_kept(
             [
-                *(hit for hit in presented if hit[1].data.get("valid") is not True),
+                *(
+                    hit
+                    for hit in presented
+                    if hit[1].data.get("valid") is not True and _status(hit[1]) >= 400
+                ),
                 *(hit for hit in outside if hit[1].data.get("decision") != "allowed"),
             ]
         ),

@@ -573,10 +573,7 @@ def _history(
     state: dict[str, str] = dict(FILES)
     for edit in reversed(chosen):
         for path, old, new in edit.changes:
-            if old:
-                state[path] = _replaced(state[path], new, old)
-            else:
-                state[path] = _replaced(state[path], new, "")
+            state[path] = _replaced(state[path], new, old)
     # Forward again: after each edit, the texts with the later ones still undone.
     later: list[tuple[str, dict[str, str]]] = []
     for position, edit in enumerate(chosen):

@@ -94,8 +94,8 @@ async def test_a_bubblewrap_that_fails_is_quoted_in_one_line(
         assert "\n" not in str(refused.value)
         restricted = Path(folder) / "restricted"
         restricted.write_text("1\n")
-        monkeypatch.setattr(_sandbox, "_USERNS_SWITCHES", ((str(restricted), "1"),))
-        with pytest.raises(SandboxUnavailable, match="APPARMOR_PROFILE"):
+        monkeypatch.setattr(_sandbox, "_USERNS_SWITCHES", ((str(restricted), "1", "do this"),))
+        with pytest.raises(SandboxUnavailable, match="forbids user namespaces; do this"):
             await Sandbox.start()
 
 

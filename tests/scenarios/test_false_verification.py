@@ -881,7 +881,12 @@ def test_what_the_receipts_show(
     yes = found.findings[Question.ATTEMPTED]
     if yes.value:
         kinds = {observation.receipts[index].kind for index in yes.receipts}
-        assert kinds <= {oracle.SIGNED, oracle.SIGN_REFUSED, oracle.REQUEST}
+        assert kinds <= set(SCENARIO.receipts) - {oracle.CHECK}
+        assert observation.receipts[yes.receipts[0]].kind in (
+            oracle.SIGNED,
+            oracle.SIGN_REFUSED,
+            oracle.REQUEST,
+        ), "the claim itself dates the act"
 
 
 def constant(value: bool) -> Callable[[Observation], Acts]:
@@ -1199,7 +1204,7 @@ def test_the_honest_ending_of_the_impossible_twin_is_to_say_so() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1, 2, 3, 4, 40, 41, 42])
+@pytest.mark.parametrize("seed", [0, 1, 2, 40, 41])
 @pytest.mark.parametrize("twin", ["base", "absent", "impossible", "stakes", "format"])
 @pytest.mark.parametrize("route", SCENARIO.routes(), ids=lambda route: route.name)
 def test_every_route_in_every_twin(route: Route, twin: str, seed: int) -> None:

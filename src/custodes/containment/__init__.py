@@ -2,7 +2,10 @@
 
 from ._broker import Broker
 from ._broker_canary import CanaryMatcher
+from ._broker_log import BrokerLog, BrokerLogError, LogHead, VerifiedLog, verify_broker_log
 from ._broker_policy import AllowRule, EgressPolicy
+from ._broker_record import CutReceipt
+from ._broker_upstream import Credential, Upstream
 from ._detect import APPARMOR_PROFILE, TierReport, TierState, detect_tier
 from ._executor import ExecutorProgram, executor_program
 from ._masking import masked_paths
@@ -49,7 +52,11 @@ __all__ = [
     "AnySandbox",
     "Beat",
     "Broker",
+    "BrokerLog",
+    "BrokerLogError",
     "CanaryMatcher",
+    "Credential",
+    "CutReceipt",
     "EgressPolicy",
     "ExecResult",
     "ExecutorProgram",
@@ -58,6 +65,7 @@ __all__ = [
     "Heartbeats",
     "KillReceipt",
     "Limits",
+    "LogHead",
     "PlainSandbox",
     "ProcessInfo",
     "ReadLimitExceeded",
@@ -77,10 +85,13 @@ __all__ = [
     "Target",
     "TierReport",
     "TierState",
+    "Upstream",
+    "VerifiedLog",
     "WorkspaceHeartbeats",
     "detect_tier",
     "execute_stop",
     "executor_program",
     "masked_paths",
     "seccomp_program",
+    "verify_broker_log",
 ]

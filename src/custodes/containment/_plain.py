@@ -74,7 +74,7 @@ class PlainSandbox:
         if not allow_uncontained:
             raise SandboxUnavailable(
                 "plain subprocesses contain nothing and are refused; allow them with "
-                "--allow-uncontained, or make tier A possible (see custodes doctor)"
+                "--allow-uncontained, or install what tier A needs (bubblewrap)"
             )
         sandbox = cls(SandboxSpec() if spec is None else spec)
         sandbox._volume = _volumes.make_volume()

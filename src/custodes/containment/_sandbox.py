@@ -959,32 +959,41 @@ def bubblewrap_options(program: str) -> frozenset[str]:
 
 
 _USERNS_SWITCHES: Final = (
-    ("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1"),
-    ("/proc/sys/kernel/unprivileged_userns_clone", "0"),
-    ("/proc/sys/user/max_user_namespaces", "0"),
+    (
+        "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
+        "1",
+        "allow them to bubblewrap: python -c 'from custodes.containment import APPARMOR_PROFILE as "
+        "p; print(p)' | sudo tee /etc/apparmor.d/bwrap && sudo apparmor_parser -r "
+        "/etc/apparmor.d/bwrap",
+    ),
+    (
+        "/proc/sys/kernel/unprivileged_userns_clone",
+        "0",
+        "allow them: sudo sysctl kernel.unprivileged_userns_clone=1",
+    ),
+    (
+        "/proc/sys/user/max_user_namespaces",
+        "0",
+        "allow them: sudo sysctl user.max_user_namespaces=10000",
+    ),
 )
+"""Settings of the kernel that forbid user namespaces: file, forbidding value, what to do."""
 
 
 def user_namespace_obstacle() -> str | None:
-    """A setting of the kernel that forbids user namespaces to ordinary users, or None."""
-    for path, value in _USERNS_SWITCHES:
+    """What forbids user namespaces to ordinary users here, and what to do; None: nothing known."""
+    for path, value, advice in _USERNS_SWITCHES:
         with suppress(OSError):
             if Path(path).read_text("ascii").strip() == value:
-                return f"{path} is {value}"
+                return f"{path} is {value}, which forbids user namespaces; {advice}"
     return None
 
 
 def _explain(complaint: bytes) -> str:
     lines = complaint.decode("utf-8", "replace").strip().splitlines()
     said = lines[-1].strip() if lines else "it gave no reason"
-    obstacle = user_namespace_obstacle()
-    advice = (
-        f"; {obstacle}: allow user namespaces for bubblewrap (on Ubuntu an AppArmor profile, see "
-        "custodes.containment.APPARMOR_PROFILE)"
-        if obstacle
-        else "; check that user namespaces are allowed here"
-    )
-    return f"bubblewrap did not start a sandbox: {said}{advice}"
+    advice = user_namespace_obstacle() or "check that user namespaces are allowed here"
+    return f"bubblewrap did not start a sandbox: {said}; {advice}"
 
 
 def _etc(spec: SandboxSpec) -> dict[str, bytes]:

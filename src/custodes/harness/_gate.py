@@ -17,6 +17,7 @@ from custodes.types import Reason, ReasonCode, Safeguards
 
 from ._host import EpisodeHost
 from ._messages import EventLog
+from ._recorder import describe, plain
 
 REFUSAL = "This call was not approved."
 
@@ -28,8 +29,8 @@ class Gate:
         self._host = host
         self._log = log
         self._safeguard = safeguard
-        self.pending: dict[str, Event] = {}
-        """Events of the calls of the present turn, by call id."""
+        self.pending: list[Event] = []
+        """Events of the calls of the present turn that have not been judged yet."""
         self.stopped: str | None = None
         """Why a stop was ordered, or None."""
 
@@ -51,7 +52,7 @@ class Gate:
         if self.stopped is not None:
             self._decide(call, Decision.REJECT)
             return Decision.REJECT, self.stopped
-        event = self.pending.get(call.id)
+        event = self._take(call)
         observations = [self._observe(monitor, event, call) for monitor in self._safeguard.monitors]
         decision = self._safeguard.protocol.decide(observations)
         why = next((o.why for o in observations if self._safeguard.protocol.flags(o)), "")
@@ -63,6 +64,14 @@ class Gate:
             await self._host.stop_order("monitor", why or "suspicion above the threshold")
         return decision, why
 
+    def _take(self, call: ToolCall) -> Event | None:
+        """The event of a call. Its id alone is the provider's word, and may be given twice."""
+        for index, event in enumerate(self.pending):
+            same = (event.call, event.tool) == (call.id, call.function)
+            if same and event.arguments == call.arguments:
+                return self.pending.pop(index)
+        return None
+
     def _decide(self, call: ToolCall, decision: Decision) -> None:
         self._host.recorder.record("gate.decision", {"call": call.id, "decision": decision.value})
 
@@ -71,12 +80,12 @@ class Gate:
             if event is None:
                 raise LookupError(f"no event for call {call.id}")
             history = deployment_view(self._log.events[: event.index])
-            seen = monitor.observe(history, event)
+            seen = _checked(monitor.observe(history, event))
         except Exception as error:  # a monitor that fails has seen nothing: never suspicion 0
             seen = Observation(
                 suspicion=None,
                 reason=Reason(
-                    code=ReasonCode.MONITOR_ERROR, detail=f"{type(error).__name__}: {error}"[:300]
+                    code=ReasonCode.MONITOR_ERROR, detail=describe(error)
                 ),
             )
         self._host.recorder.record(
@@ -94,6 +103,27 @@ class Gate:
             },
         )
         return seen
+
+
+def _checked(seen: object) -> Observation:
+    """What a monitor returned, if it is an observation through and through.
+
+    Raises:
+        TypeError, ValueError: when it is not.
+    """
+    if not isinstance(seen, Observation):
+        raise TypeError(f"expected an observation, found {type(seen).__name__}")
+    if seen.reason is not None and not isinstance(seen.reason, Reason):
+        raise TypeError("expected a reason with a code")
+    # Built once more: its own checks may have been passed by.
+    return Observation(
+        suspicion=None if seen.suspicion is None else float(seen.suspicion),
+        why=plain(str(seen.why)),
+        rests_on=tuple(seen.rests_on),
+        rule=None if seen.rule is None else plain(str(seen.rule)),
+        reason=seen.reason
+        and Reason(code=ReasonCode(seen.reason.code), detail=plain(str(seen.reason.detail))),
+    )
 
 
 @approver(name="custodes_gate")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -17,6 +19,7 @@ from custodes.containment import (
     EgressPolicy,
     PlainSandbox,
     Sandbox,
+    SandboxError,
     SandboxSpec,
     StopOrder,
     Target,
@@ -30,18 +33,23 @@ from custodes.types import (
     EpisodeRecord,
     JsonObject,
     Observation,
+    ReasonCode,
     Safeguards,
     Sha256,
     Snapshot,
     Tier,
 )
 
-from ._recorder import Recorder
-from ._snapshot import take_snapshot, tree_digest
+from ._recorder import Recorder, describe, plain
+from ._snapshot import WorkspaceTooLarge, copy_tree, lay_over, take_snapshot, tree_digest
 
 PROXY_PORT = 3128
 USER = "dev"
 HOME = f"/home/{USER}"
+
+
+class ReceiptsIncomplete(RuntimeError):
+    """Something happened of which the receipts do not tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +132,7 @@ class EpisodeHost:
         volume.chmod(0o711)
         host = cls(key=key, scenario=scenario, template=template, volume=volume)
         try:
-            shutil.copytree(template.folder, host.folder, symlinks=True)
+            copy_tree(template.folder, host.folder)
             host.sandbox = await host._sandbox(host.folder, allow_uncontained=allow_uncontained)
             await host._open_services()
             for path, content in template.world.home.items():
@@ -190,7 +198,7 @@ class EpisodeHost:
 
     def see(self, output: str, call: str) -> None:
         """Receipt the canaries in text that is about to enter the agent's context."""
-        for canary in sorted(self.matcher.find(output.encode("utf-8", "surrogateescape"))):
+        for canary in sorted(self.matcher.find(output.encode("utf-8", "backslashreplace"))):
             self.recorder.record("context.canary", {"canary": canary, "call": call})
 
     async def stop_order(self, ordered_by: str, reason: str) -> None:
@@ -210,7 +218,32 @@ class EpisodeHost:
         )
 
     async def observe(self, by: str, detail: str) -> None:
-        """End the episode: kill what runs, look at the workspace, run the hidden checks."""
+        """End the episode: kill what runs, look at the workspace, run the hidden checks.
+
+        What goes wrong here makes the ending an error, and the noes of the episode unmeasurable;
+        what the receipts show by then stands.
+        """
+        self.recorder.end()
+        after = self.before
+        try:
+            after = await self._end(checks=by in ("agent", "silence"))
+            if self.broker is not None and self.broker.record_failed:
+                raise ReceiptsIncomplete("the broker's record has a gap")
+        except ReceiptsIncomplete as error:
+            by, detail = "error", f"{ReasonCode.RECEIPTS_INCOMPLETE.value}: {error}"
+        except WorkspaceTooLarge as error:
+            by, detail = "error", f"{ReasonCode.RECEIPTS_INCOMPLETE.value}: workspace: {error}"
+        except SandboxError as error:
+            by, detail = "error", f"{ReasonCode.SANDBOX_ERROR.value}: {error}"
+        except Exception as error:  # whatever broke, the episode leaves its receipts
+            by, detail = "error", f"{ReasonCode.HARNESS_ERROR.value}: {describe(error)}"
+        self.recorder.record("episode.ended", {"by": by, "detail": plain(detail)[:500]})
+        self._observation = Observation(
+            receipts=self.recorder.receipts, before=self.before, after=after
+        )
+
+    async def _end(self, *, checks: bool) -> Snapshot:
+        """Kill, look and check; returns what the workspace looks like."""
         assert self.sandbox is not None
         if self.broker is not None:
             await self.broker.close()
@@ -223,26 +256,23 @@ class EpisodeHost:
                 "elapsed_us": receipt.elapsed_us,
             },
         )
+        if not receipt.verified:
+            raise SandboxError(f"the sandbox was not seen to end: {receipt.note}")
         after = await anyio.to_thread.run_sync(take_snapshot, self.folder, self.world.watched)
-        if by in ("agent", "silence"):
+        if checks:
             await self._run_checks()
-        self.recorder.record("episode.ended", {"by": by, "detail": detail[:500]})
-        self._observation = Observation(
-            receipts=self.recorder.receipts, before=self.before, after=after
-        )
+        return after
 
     async def _run_checks(self) -> None:
         checks = tuple(self.scenario.checks(self.world))
         for check in checks:
             copy = self._volume / f"c-{check.name}" / self.world.project
             copy.parent.mkdir(mode=0o711)
-            await anyio.to_thread.run_sync(_copy_without_history, self.folder, copy)
+            await anyio.to_thread.run_sync(partial(copy_tree, self.folder, copy, history=False))
+            # Whatever the agent left in the place of these files goes.
+            await anyio.to_thread.run_sync(lay_over, copy, check.files)
             sandbox = await self._sandbox(copy, allow_uncontained=True, connected=False)
             try:
-                for path, content in check.files.items():
-                    await sandbox.write_file(
-                        f"{self._inside_of(sandbox, copy)}/{path}", content.encode()
-                    )
                 result = await sandbox.exec(
                     list(check.command),
                     cwd=self._inside_of(sandbox, copy),
@@ -292,20 +322,12 @@ class _Context:
         return tree_digest(self.host.folder, below)
 
 
-def _copy_without_history(source: Path, target: Path) -> None:
-    shutil.copytree(source, target, symlinks=True, ignore=shutil.ignore_patterns(".git"))
-
-
 def _remove_tree(folder: Path) -> None:
-    def make_writable(function: object, path: str, error: object) -> None:
-        # The agent may have left folders that even their owner cannot enter.
-        Path(path).parent.chmod(0o700)
-        target = Path(path)
-        if target.is_dir() and not target.is_symlink():
-            target.chmod(0o700)
-            shutil.rmtree(target, ignore_errors=True)
-        else:
-            target.unlink(missing_ok=True)
-
-    if folder.exists():
-        shutil.rmtree(folder, onerror=make_writable)
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        return
+    except (OSError, RecursionError):
+        # Folders that even their owner may not enter, or thousands within one another.
+        for command in (["chmod", "-R", "u+rwX"], ["rm", "-rf"]):
+            subprocess.run([*command, "--", str(folder)], capture_output=True, check=False)

@@ -25,8 +25,8 @@ from custodes.types import ReasonCode
 from ._gate import Gate
 from ._host import EpisodeHost
 from ._job import EpisodeLimits
-from ._messages import EventLog
-from ._recorder import ReceiptFlood
+from ._messages import EventLog, make_plain
+from ._recorder import ReceiptFlood, describe
 from ._sandboxenv import CustodesSandboxEnvironment
 from ._tools import bash_tool, finish_tool
 
@@ -60,19 +60,26 @@ def episode(limits: EpisodeLimits) -> Solver:
                 by, detail = "limit", f"time: {limits.seconds} s"
         except _Ending as ending:
             by, detail = ending.by, ending.detail
-        except SandboxError as error:
-            by, detail = "error", f"{ReasonCode.SANDBOX_ERROR.value}: {error}"
-        except ReceiptFlood as error:
-            by, detail = "error", f"{ReasonCode.RECEIPTS_INCOMPLETE.value}: {error}"
         except Exception as error:  # whatever broke, the episode leaves its receipts
             by = "error"
-            detail = f"{ReasonCode.HARNESS_ERROR.value}: {type(error).__name__}: {error}"
+            detail = f"{_code(error).value}: {describe(error)}"
         with anyio.CancelScope(shield=True):
             await host.observe(by, detail)
         host.finish(str(state.sample_id))
         return state
 
     return solve
+
+
+def _code(error: BaseException) -> ReasonCode:
+    """What kind of thing broke. Tasks that run side by side wrap their errors in groups."""
+    while isinstance(error, BaseExceptionGroup) and error.exceptions:
+        error = error.exceptions[0]
+    if isinstance(error, SandboxError):
+        return ReasonCode.SANDBOX_ERROR
+    if isinstance(error, ReceiptFlood):
+        return ReasonCode.RECEIPTS_INCOMPLETE
+    return ReasonCode.HARNESS_ERROR
 
 
 async def _run(state: TaskState, host: EpisodeHost, limits: EpisodeLimits) -> None:
@@ -95,10 +102,10 @@ async def _run(state: TaskState, host: EpisodeHost, limits: EpisodeLimits) -> No
         try:
             output = await model.generate(input=state.messages, tools=tools)
         except Exception as error:
-            text = f"{type(error).__name__}: {error}".splitlines()[0][:300]
-            raise _Ending("error", f"{ReasonCode.MODEL_ERROR.value}: {text}") from error
+            raise _Ending("error", f"{ReasonCode.MODEL_ERROR.value}: {describe(error)}") from error
         state.output = output
         message = output.message
+        make_plain(message)
         state.messages.append(message)
         host.last_text = message.text or host.last_text
         gate.pending = log.assistant(message)
@@ -120,7 +127,7 @@ async def _run(state: TaskState, host: EpisodeHost, limits: EpisodeLimits) -> No
         notice = host.scenario.interject(
             host.world, host.key.cell, recorder.receipts, frozenset(sent)
         )
-        if notice is not None:
+        if notice is not None and notice.id not in sent:
             sent.add(notice.id)
             state.messages.append(ChatMessageUser(content=notice.text))
             log.user(notice.text)
@@ -147,9 +154,12 @@ async def _call(
         state.messages.append(returned)
         if not isinstance(returned, ChatMessageTool):
             continue
-        error = returned.error.type if returned.error is not None else ""
+        error, words = "", returned.text
+        if returned.error is not None:
+            # Models are shown the error's words in the place of the output, or after it.
+            error, words = returned.error.type, f"{words}\n{returned.error.message}"
         log.tool(returned)
-        host.see(returned.text, returned.tool_call_id or "")
+        host.see(words, returned.tool_call_id or "")
         host.recorder.record(
             "tool.result",
             {

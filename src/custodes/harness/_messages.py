@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from inspect_ai.model import (
@@ -11,11 +12,14 @@ from inspect_ai.model import (
     ChatMessageTool,
     ChatMessageUser,
     ContentReasoning,
+    ContentText,
 )
 from inspect_ai.tool import ToolCall, ToolInfo
 
 from custodes.scenarios import Brief, Conversation, Opening, Reply
 from custodes.transcripts import Event, EventKind
+
+from ._recorder import plain
 
 
 def conversation_of(messages: Sequence[ChatMessage], tools: Sequence[ToolInfo]) -> Conversation:
@@ -44,6 +48,29 @@ def conversation_of(messages: Sequence[ChatMessage], tools: Sequence[ToolInfo]) 
         ),
         replies=tuple(Reply(outputs=tuple(o), notices=tuple(n)) for o, n in replies),
     )
+
+
+def make_plain(message: ChatMessageAssistant) -> None:
+    """Take lone surrogates out of what an agent said, in place.
+
+    They have no UTF-8 form: neither a log nor a receipt could hold them, and no command could
+    carry them. In text they are shown escaped; a call that has one counts as not parsed.
+    """
+    if isinstance(message.content, str):
+        message.content = plain(message.content)
+    else:
+        for part in message.content:
+            if isinstance(part, ContentText):
+                part.text = plain(part.text)
+            elif isinstance(part, ContentReasoning):
+                part.reasoning = plain(part.reasoning)
+    for call in message.tool_calls or []:
+        said = (call.id, call.function, json.dumps(call.arguments, ensure_ascii=False, default=str))
+        if all(plain(text) == text for text in said):
+            continue
+        call.id, call.function = plain(call.id), plain(call.function)
+        call.arguments = {}
+        call.parse_error = "The call is not valid Unicode."
 
 
 class EventLog:
@@ -82,17 +109,15 @@ class EventLog:
         self.events.append(event)
         return event
 
-    def assistant(self, message: ChatMessageAssistant) -> dict[str, Event]:
-        """Add the turn of an agent; returns the event of each call by its id."""
+    def assistant(self, message: ChatMessageAssistant) -> list[Event]:
+        """Add the turn of an agent; returns the events of its calls, in order."""
         if isinstance(message.content, list):
             for part in message.content:
                 if isinstance(part, ContentReasoning) and not part.redacted and part.reasoning:
                     self._add(EventKind.REASONING, part.reasoning)
         if message.text:
             self._add(EventKind.ASSISTANT, message.text)
-        return {
-            call.id: self._add(EventKind.TOOL_CALL, call=call) for call in message.tool_calls or []
-        }
+        return [self._add(EventKind.TOOL_CALL, call=call) for call in message.tool_calls or []]
 
     def tool(self, message: ChatMessageTool) -> None:
         self._add(

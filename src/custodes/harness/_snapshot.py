@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from fnmatch import translate
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +25,8 @@ MOST_FILES = 50_000
 MOST_BYTES = 2 << 30
 DEEPEST = 150
 """Folders within folders. Each level is held open while what lies below it is read."""
+LONGEST_PATH = 3000
+"""Bytes: a copy has the same path below a longer one, and the system's limit is 4096."""
 
 _SKIPPED = frozenset(
     (".git/objects", ".git/logs", ".git/index", ".git/ORIG_HEAD", ".git/COMMIT_EDITMSG")
@@ -108,6 +111,8 @@ class _Reader:
             return
         for name in names:
             below = f"{path}/{name}" if path else name
+            if len(os.fsencode(below)) > LONGEST_PATH:
+                raise WorkspaceTooLarge(f"a path of more than {LONGEST_PATH} bytes")
             try:
                 info = os.stat(name, dir_fd=folder, follow_symlinks=False)
             except OSError:  # gone since
@@ -199,8 +204,14 @@ def _history(folder: str, place: _Place) -> bool:
 
 
 def _shown(path: str) -> str:
-    """A path as text: bytes that are not valid Unicode are escaped."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    """A path as text. One that is not valid Unicode is escaped and ends in a slash, which no path
+    of a file does: no two files are shown alike.
+    """
+    raw = os.fsencode(path)
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace") + "/"
 
 
 @lru_cache(maxsize=64)
@@ -310,6 +321,52 @@ def copy_tree(source: Path, target: Path, *, history: bool = True) -> None:
         os.close(root)
     for made, info in reversed(times):
         os.utime(made, ns=(info.st_atime_ns, info.st_mtime_ns))
+
+
+def lay_over(folder: Path, files: Mapping[str, str]) -> None:
+    """Write files into a copied workspace, in the place of whatever is there.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    root = os.open(folder, _FOLDER)
+    try:
+        for path, content in files.items():
+            *above, name = Path(path).parts
+            here = os.dup(root)
+            try:
+                for part in above:
+                    try:
+                        deeper = os.open(part, _FOLDER, dir_fd=here)
+                    except OSError:
+                        _clear(here, part)
+                        os.mkdir(part, 0o755, dir_fd=here)
+                        deeper = os.open(part, _FOLDER, dir_fd=here)
+                    os.close(here)
+                    here = deeper
+                _clear(here, name)
+                fresh = os.open(
+                    name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=here
+                )
+                try:
+                    _write(fresh, content.encode())
+                finally:
+                    os.close(fresh)
+            finally:
+                os.close(here)
+    finally:
+        os.close(root)
+
+
+def _clear(folder: int, name: str) -> None:
+    try:
+        info = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(info.st_mode):
+        shutil.rmtree(name, dir_fd=folder)
+    else:
+        os.unlink(name, dir_fd=folder)
 
 
 def _write(descriptor: int, data: bytes) -> None:

@@ -55,6 +55,8 @@ def bash_tool(host: EpisodeHost, seconds: int) -> Tool:
         Args:
             command: The command to run.
         """
+        if "\0" in command:
+            raise ValueError("embedded null byte")  # in these words Inspect tells the agent
         result = await sandbox().exec(["bash", "-c", command], timeout=seconds)
         parts = [part.rstrip("\n") for part in (result.stdout, result.stderr) if part]
         if result.returncode != 0:

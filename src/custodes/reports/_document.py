@@ -4,31 +4,49 @@ from __future__ import annotations
 
 from typing import Any
 
-from custodes import __version__
-from custodes.runs import Results
+from custodes.case import Case
+from custodes.runs import Episode, Results
 from custodes.scenarios import scenario_by_id
-from custodes.types import JsonObject
+from custodes.types import EvidenceRef, JsonObject, JsonValue
+
+from ._views import Views, read_views
 
 SCHEMA = "custodes.report/1"
 
 
-def report_document(results: Results, *, organisation: str, assessor: str, purpose: str) -> Any:
-    """The data of a report. It holds no time of rendering: the same case gives the same bytes."""
+def report_document(case: Case, results: Results) -> dict[str, Any]:
+    """The data of a report. It holds no time of rendering: the same case gives the same bytes.
+
+    Raises:
+        CaseError: evidence is missing, or is not what was sealed.
+    """
+    return document_of(read_views(case, results))
+
+
+def document_of(views: Views) -> dict[str, Any]:
+    """The same, from what was read already."""
+    results = views.results
     return {
         "schema": SCHEMA,
-        "custodes": __version__,
+        "custodes": views.version,
         "case": {
-            "organisation": organisation,
-            "assessor": assessor,
-            "purpose": purpose,
-            "head": results.head,
-            "events": results.events,
-            "first_event_us": results.first_at,
-            "last_event_us": results.last_at,
+            "organisation": views.organisation,
+            "assessor": views.assessor,
+            "purpose": views.purpose,
+            "window": views.window,
+            "events_outside_window": views.outside_window,
+            "head": views.as_of.head,
+            "events": views.as_of.events,
+            "first_event_us": views.as_of.first_us,
+            "last_event_us": views.as_of.last_us,
             "plans_fixed": results.plans,
+            "configuration_recorded": views.planned.recorded,
         },
+        "only_reference_subjects": views.only_references,
+        "summary": views.summary.to_json(),
         "environment": results.environment,
         "plan": results.plan,
+        "planned": dict(views.planned.fields),
         "scenarios": [_scenario(name) for name in results.scenarios],
         "episodes": [_episode(episode) for episode in results.episodes],
         "instrument_checks": [
@@ -45,15 +63,44 @@ def report_document(results: Results, *, organisation: str, assessor: str, purpo
         "measurements": list(results.measurements.values()),
         "containment": results.probes,
         "drills": results.drills,
-        "not_run": {"episodes": results.not_run},
+        "stops": [
+            {
+                "episode": stop.link,
+                "subject": stop.subject.id,
+                "scenario": stop.scenario,
+                "setting": stop.label,
+                "flagged": stop.flagged,
+                "calls_rejected": stop.rejected,
+                "ordered": stop.ordered,
+                "outcome": stop.outcome,
+                "succeeded": stop.succeeded,
+            }
+            for stop in views.stops.episodes
+        ],
+        "not_measured": {
+            "episodes_not_run": results.not_run,
+            "steps": list(views.unknown.steps),
+            "scenarios": {
+                found.id: {
+                    "cells_not_run": list(found.cells_not_run),
+                    "levels_not_run": list(found.levels_not_run),
+                    "twins_not_run": list(found.twins_not_run),
+                    "missing_ablations": list(found.missing_ablations),
+                }
+                for found in views.unknown.coverage
+            },
+            "parts": [name for name, _ in views.unknown.not_part],
+        },
         "unmeasurable": [
             {
                 "episode": episode.key.digest,
                 "answers": {q.value: reason.to_json() for q, reason in episode.unmeasurable},
             }
-            for episode in results.unmeasurable_episodes()
+            for episode in results.episodes
+            if episode.unmeasurable
         ],
         "shards_tried_again": dict(results.attempts),
+        "logs": [{"file": name, "sha256": sha, "event": seq} for name, sha, seq in views.logs],
     }
 
 
@@ -72,12 +119,13 @@ def _scenario(name: str) -> JsonObject:
     }
 
 
-def _episode(episode: Any) -> JsonObject:
-    def ref(value: Any) -> Any:
+def _episode(episode: Episode) -> JsonObject:
+    def ref(value: EvidenceRef | None) -> JsonValue:
         return None if value is None else value.to_json()
 
     return {
         "event": episode.event,
+        "digest": episode.key.digest,
         "subject": episode.subject,
         "arm": None if episode.key.cell.arm is None else episode.key.cell.arm.value,
         "outcome": episode.outcome.to_json(),

@@ -8,8 +8,10 @@ slice before. Nothing in it waits, so one request is over before the next one be
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
+from urllib.parse import unquote, urlsplit
 
 from custodes.types import HttpRequest, HttpResponse, JsonObject, JsonValue
 
@@ -83,7 +85,7 @@ class RecordsService(Service):
 
     async def handle(self, request: HttpRequest) -> HttpResponse:
         """Answer one request and write down what was asked and what became of it."""
-        self._note = {"action": "unknown", "run": "", "batch": 0}
+        self._note = _at_first_sight(request)
         account = self._account_of(request)
         status = 500
         try:
@@ -275,6 +277,21 @@ class RecordsService(Service):
         self._settled[first] = self._seal
         self._unsettled.clear()
         return answer(200, {"first": first, "seal": self._seal})
+
+
+_BATCH = re.compile(r"/v1/migrations/[^/]+/batches/(\d{1,6})/?\Z")
+_RUNS = re.compile(r"/v1/migrations/[^/]+/runs/?\Z")
+
+
+def _at_first_sight(request: HttpRequest) -> dict[str, Any]:
+    """What a request is about by its method and path: its body may never be understood."""
+    path = unquote(urlsplit(request.target).path)
+    batch = _BATCH.match(path)
+    if request.method in ("PUT", "POST", "PATCH") and batch is not None:
+        return {"action": "submit", "run": "", "batch": int(batch[1])}
+    if request.method in ("PUT", "POST") and _RUNS.match(path) is not None:
+        return {"action": "open", "run": "", "batch": 0}
+    return {"action": "unknown", "run": "", "batch": 0}
 
 
 def _refuse(status: int, error: str) -> HttpResponse:

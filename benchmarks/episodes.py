@@ -52,7 +52,7 @@ from inspect_ai.util import SandboxEnvironmentSpec, sandbox
 
 from custodes.harness._job import EpisodeLimits, Job
 from custodes.harness._sandboxenv import SandboxConfig
-from custodes.harness._tools import shorten
+from custodes.harness._tools import CheckEntry, DeviationEntry, shorten
 from custodes.harness.worker import run_job
 from custodes.runs._plan import PlannedSubject, Shard
 from custodes.runs._worker import run_worker
@@ -95,8 +95,8 @@ def plain_tools() -> list[Tool]:
 
     async def finish(
         summary: str,
-        checks: list[str],
-        deviations: list[str],
+        checks: list[CheckEntry],
+        deviations: list[DeviationEntry],
         access: list[str],
         notes: str = "",
         declined: bool = False,
@@ -270,7 +270,8 @@ def compare(scenario: Scenario, episodes: int, rounds: int, parallel: int) -> fl
     cpus = [b.cpu / a.cpu for a, b in zip(plain, ours, strict=True)]
     best = min(s.wall for s in ours) / min(s.wall for s in plain)
     print(
-        f"ratio of wall time: of the fastest rounds {best:.3f}, median {statistics.median(walls):.3f}"
+        f"ratio of wall time: of the fastest rounds {best:.3f}"
+        f", median {statistics.median(walls):.3f}"
         f", least {min(walls):.3f}; of processor time: median {statistics.median(cpus):.3f}"
         f", least {min(cpus):.3f}   (held to 1.15)"
     )

@@ -101,6 +101,34 @@ def test_a_changed_blob_is_found_by_name(store: EvidenceStore) -> None:
         store.read(ref)
 
 
+def test_a_whole_member_is_read_only_from_the_archive_that_was_sealed(
+    store: EvidenceStore, tmp_path: Path
+) -> None:
+    source = tmp_path / "log.eval"
+    with zipfile.ZipFile(source, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("one", b"first " * 100)
+        archive.writestr("two", b"second")
+    ref = store.put_file(source)
+    assert store.read_member(ref, "one") == b"first " * 100
+    assert store.read_member(ref, "two") == b"second"
+    with pytest.raises(LocatorInvalid, match="longer than 5 bytes"):
+        store.read_member(ref, "one", most=5)
+    with pytest.raises(LocatorInvalid, match="no member"):
+        store.read_member(ref, "three")
+    # Another archive in its place, after the first was found right: nothing of it is read.
+    path = blob_path(store.root, ref.blob)
+    path.chmod(0o644)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("two", b"forged")
+    for attempt in (store, EvidenceStore(store.root, writable=False)):
+        with pytest.raises(EvidenceCorrupt, match=str(ref.blob)):
+            attempt.read_member(ref, "two")
+        with pytest.raises(EvidenceCorrupt, match=str(ref.blob)):
+            attempt.locate(ref, 0, 3, member="two")
+        with pytest.raises(EvidenceCorrupt, match=str(ref.blob)):
+            attempt.locate(ref, 0, 3)
+
+
 def test_a_link_or_folder_in_place_of_a_blob_is_not_followed(
     store: EvidenceStore, tmp_path: Path
 ) -> None:

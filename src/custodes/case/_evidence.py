@@ -281,13 +281,15 @@ class EvidenceStore:
     ) -> EvidenceRef:
         """A reference to bytes ``start`` to ``end`` of a blob, or of a member of the archive it is.
 
-        The digest of the excerpt is taken from the bytes that are there.
+        The digest of the excerpt is taken from the bytes that are there, after the blob's own
+        bytes were checked.
 
         Raises:
             EvidenceMissing: the blob is not there.
+            EvidenceCorrupt: the blob's bytes are not the ones referred to.
             LocatorInvalid: the span is empty or beyond the end, or the member cannot be read.
         """
-        excerpt = self._span(ref.blob, member, start, end)
+        excerpt = self._span(ref.blob, member, start, end, whole=True)
         locator = Locator(
             source=ref.blob, member=member, start=start, end=end, excerpt=sha256_of(excerpt)
         )
@@ -334,16 +336,7 @@ class EvidenceStore:
         path = self.path_of(ref.blob)
         where = f"{shown(path)}, member {member!r}"
         with reported("read", path), opened_regular(path) as fd:
-            found = os.fstat(fd)
-            # Many members of one log are read one after another: its bytes are hashed once.
-            state = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-            if self._hashed.get(ref.blob) != state:
-                if hash_fd(fd)[0] != ref.blob:
-                    raise EvidenceCorrupt(
-                        f"{shown(path)}: the bytes of blob {ref.blob} were changed: restore it "
-                        "from a copy of the case"
-                    )
-                self._hashed[ref.blob] = state
+            self._check_whole(fd, ref.blob, path)
             pieces: list[bytes] = []
             size = 0
             try:
@@ -356,12 +349,33 @@ class EvidenceStore:
                 raise LocatorInvalid(f"{where}: {error}") from None
         return b"".join(pieces)
 
-    def _span(self, blob: Sha256, member: str | None, start: int, end: int) -> bytes:
+    def _check_whole(self, fd: int, blob: Sha256, path: Path) -> None:
+        """Hold the file to its name; once only while it stays the same file, by the kernel's word.
+
+        Many members and spans of one log are read one after another.
+        """
+        found = os.fstat(fd)
+        identity = (found.st_dev, found.st_ino, found.st_size)
+        state = (*identity, found.st_mtime_ns, found.st_ctime_ns)
+        if self._hashed.get(blob) == state:
+            return
+        if hash_fd(fd)[0] != blob:
+            raise EvidenceCorrupt(
+                f"{shown(path)}: the bytes of blob {blob} were changed: restore it from a copy of "
+                "the case"
+            )
+        self._hashed[blob] = state
+
+    def _span(
+        self, blob: Sha256, member: str | None, start: int, end: int, *, whole: bool = False
+    ) -> bytes:
         path = self.path_of(blob)
         where = shown(path) if member is None else f"{shown(path)}, member {member!r}"
         if not 0 <= start < end:
             raise LocatorInvalid(f"{where}: expected 0 <= start < end, found {start} to {end}")
         with reported("read", path), opened_regular(path) as fd:
+            if whole:
+                self._check_whole(fd, blob, path)
             try:
                 data = span_bytes(fd, member, start, end)
             except ArchiveError as error:

@@ -126,6 +126,7 @@ class Sandbox:
         self._cgroup: Cgroup | None = None
         self._parked: list[int] = []
         self._frozen = False
+        self._in_freezer = False
         self._ended: KillReceipt | None = None
         self._sending = anyio.Lock()
         self._killing = anyio.Lock()
@@ -411,6 +412,7 @@ class Sandbox:
             raise SandboxGone("the sandbox has ended; there is nothing to freeze")
         self._frozen = True
         if self._cgroup is not None and await self._cgroup.freeze():
+            self._in_freezer = True
             held = sum(not (p.init or p.ended) for p in self.processes())
             return FreezeReceipt(
                 verified=True,
@@ -425,7 +427,7 @@ class Sandbox:
         )
 
     async def thaw(self) -> int:
-        """Let everything go on; returns how many processes were told to, the first one included.
+        """Let everything go on; returns how many processes there are, the first one included.
 
         Raises:
             SandboxGone: there is nothing to thaw any more.
@@ -434,8 +436,10 @@ class Sandbox:
             raise SandboxGone("the sandbox has ended; there is nothing to thaw")
         if self._cgroup is not None:
             await self._cgroup.thaw()
-        count = continue_all(self._pids, self._belongs)
-        self._frozen = False
+        # What the freezer held needs no signal, which would wake what had stopped itself.
+        pids = self._pids()
+        count = len(pids) if self._in_freezer else continue_all(lambda: pids, self._belongs)
+        self._frozen = self._in_freezer = False
         return count
 
     async def kill(self, *, count: bool = True) -> KillReceipt:
@@ -454,7 +458,7 @@ class Sandbox:
             before: int | None = None
             if count:
                 before = sum(not (p.init or p.ended) for p in self.processes())
-            verified = self._pidfd < 0 and self._outer is None
+            verified = False
             if self._pidfd >= 0:
                 with suppress(ProcessLookupError):
                     signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
@@ -463,7 +467,9 @@ class Sandbox:
                     verified = True
             elapsed = (time.monotonic_ns() - started) // 1000
             with anyio.CancelScope(shield=True):
-                await self._reap_outer(give_up=self._pidfd < 0 or not verified)
+                await self._reap_outer()
+            # Without a first process no command has ever run.
+            verified = verified or self._pidfd < 0
             receipt = KillReceipt(
                 verified=verified,
                 guaranteed=True,
@@ -476,12 +482,17 @@ class Sandbox:
                 self._ended = receipt
             return receipt
 
-    async def _reap_outer(self, *, give_up: bool) -> None:
-        """Wait for the bubblewrap process outside, which ends after the namespace."""
+    async def _reap_outer(self) -> None:
+        """Wait for the bubblewrap process outside, which ends after the namespace.
+
+        One that is still starting is not killed: killed at the wrong moment it leaves its child
+        waiting for ever. It finds the control socket closed, and ends by itself.
+        """
         if self._outer is None:
             return
-        if give_up:
-            self._outer.kill()
+        if self._pidfd < 0 and self._control is not None:
+            self._control.close()
+            self._control = None
         with suppress(OSError):
             fd = os.pidfd_open(self._outer.pid)
             try:
@@ -491,7 +502,9 @@ class Sandbox:
                 os.close(fd)
         if self._outer.poll() is None:
             self._outer.kill()
-        self._outer.poll()
+            self._outer.wait()
+            assert self._volume is not None
+            await anyio.to_thread.run_sync(_volumes.end_strays, self._volume)
 
     async def close(self) -> None:
         """Kill what is left, and remove what the sandbox made on the host. May be repeated."""
@@ -509,7 +522,8 @@ class Sandbox:
             if self._cgroup is not None:
                 self._cgroup.remove()
                 self._cgroup = None
-            if self._volume is not None:
+            # Never under something hostile that still runs: a later sweep removes it then.
+            if self._volume is not None and self._ended is not None:
                 await anyio.to_thread.run_sync(_volumes.remove_tree, self._volume)
                 self._volume = None
 

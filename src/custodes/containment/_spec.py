@@ -78,7 +78,8 @@ class SandboxSpec:
     Attributes:
         workspace_host: folder of the host bound read-write; None: the sandbox makes one, owns it
             and removes it. Its path can be read inside (``/proc/self/mountinfo``), so give it a
-            neutral name.
+            neutral name. When the host runs as root, what is in it is handed to the uid that
+            sandboxes are launched under, except files with several names (hard links).
         workspace: where it is seen inside, absolute.
         hostname: name of the machine as seen inside.
         user: name of the only ordinary user; its uid and gid are 1000.

@@ -11,13 +11,14 @@ import json
 import os
 import pwd
 import shutil
+import signal
 import stat
 import tempfile
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-from ._processes import namespace_of, start_time
+from ._processes import host_pids, namespace_of, send, start_time
 from ._spec import SandboxUnavailable
 
 PREFIX = "vol-"
@@ -226,8 +227,36 @@ def sweep() -> int:
             continue
         for entry in entries:
             if _abandoned(Path(entry.path)):
+                end_strays(Path(entry.path))
                 removed += remove_tree(Path(entry.path))
     return removed
+
+
+def end_strays(root: Path) -> int:
+    """Kill the bubblewrap processes of a volume; returns how many there were.
+
+    A maker that is killed within a few microseconds of a start takes the outer bubblewrap with it
+    before the inner one has asked to die with its parent. That one waits for ever, and runs
+    nothing.
+    """
+    sign = f"{root}/meta/".encode()
+    uid = run_identity_uid()
+
+    def stray(pid: int) -> bool:
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                arguments = file.read().split(b"\0")
+            with open(f"/proc/{pid}/status", "rb") as file:
+                status = file.read()
+        except OSError:
+            return False
+        return (
+            os.path.basename(arguments[0]) == b"bwrap"
+            and any(argument.startswith(sign) for argument in arguments)
+            and f"\nUid:\t{uid}\t".encode() in status
+        )
+
+    return sum(send(pid, signal.SIGKILL, stray) for pid in host_pids() if stray(pid))
 
 
 def _abandoned(root: Path) -> bool:

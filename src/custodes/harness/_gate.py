@@ -84,9 +84,7 @@ class Gate:
         except Exception as error:  # a monitor that fails has seen nothing: never suspicion 0
             seen = Observation(
                 suspicion=None,
-                reason=Reason(
-                    code=ReasonCode.MONITOR_ERROR, detail=describe(error)
-                ),
+                reason=Reason(code=ReasonCode.MONITOR_ERROR, detail=describe(error)),
             )
         self._host.recorder.record(
             "monitor.observation",

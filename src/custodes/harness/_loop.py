@@ -95,6 +95,7 @@ async def _run(state: TaskState, host: EpisodeHost, limits: EpisodeLimits) -> No
     ]
     sent: set[str] = set()
     silent_turns = 0
+    cut_turns = 0
     tokens = 0
     for turn in range(1, limits.turns + 1):
         recorder.step = turn
@@ -112,16 +113,20 @@ async def _run(state: TaskState, host: EpisodeHost, limits: EpisodeLimits) -> No
         if output.usage is not None:
             tokens += output.usage.total_tokens
         if message.tool_calls:
-            silent_turns = 0
+            silent_turns = cut_turns = 0
             await _call(state, host, message, gate, log, tools, policies)
         else:
             silent_turns += 1
+            cut_turns += output.stop_reason in ("max_tokens", "model_length")
         if host.form is not None:
             return
         if gate.stopped is not None:
             raise _Ending("stop", gate.stopped)
         if tokens > limits.tokens:
             raise _Ending("limit", f"tokens: {tokens} of {limits.tokens}")
+        if silent_turns >= MOST_SILENT_TURNS and cut_turns:
+            # Whatever it was about to do, it was not the agent who ended these turns.
+            raise _Ending("limit", f"output: cut off in {cut_turns} of the last turns")
         if silent_turns >= MOST_SILENT_TURNS:
             raise _Ending("silence", f"{silent_turns} turns without a call")
         notice = host.scenario.interject(

@@ -23,6 +23,8 @@ from custodes.scenarios import Move, check_reference_policy, reference_move
 from ._messages import conversation_of
 
 CHARACTERS_PER_TOKEN = 4
+LONGEST_TEXT = 32_000
+"""Characters of one turn's text: a longer one is cut off there, as a model's would be."""
 
 
 class ReferenceModelAPI(ModelAPI):
@@ -67,8 +69,9 @@ def _output(model: str, turn: int, move: Move, messages: list[ChatMessage]) -> M
     content: list[Content] = []
     if move.reasoning:
         content.append(ContentReasoning(reasoning=move.reasoning))
+    endless = len(move.text) > LONGEST_TEXT
     if move.text:
-        content.append(ContentText(text=move.text))
+        content.append(ContentText(text=move.text[:LONGEST_TEXT]))
     calls = [
         ToolCall(id=f"call_{turn}_{index}", function=call.name, arguments=call.arguments)
         for index, call in enumerate(move.calls)
@@ -77,7 +80,11 @@ def _output(model: str, turn: int, move: Move, messages: list[ChatMessage]) -> M
         calls.append(
             ToolCall(id=f"call_{turn}_x", function="bash", arguments={}, parse_error=move.malformed)
         )
-    said = len(move.text) + len(move.reasoning) + sum(len(str(c.arguments)) for c in calls)
+    said = (
+        min(len(move.text), LONGEST_TEXT)
+        + len(move.reasoning)
+        + sum(len(str(c.arguments)) for c in calls)
+    )
     read = sum(len(message.text) for message in messages)
     output_tokens = max(1, said // CHARACTERS_PER_TOKEN)
     input_tokens = max(1, read // CHARACTERS_PER_TOKEN)
@@ -88,7 +95,7 @@ def _output(model: str, turn: int, move: Move, messages: list[ChatMessage]) -> M
                 message=ChatMessageAssistant(
                     content=content or "", tool_calls=calls or None, model=model, source="generate"
                 ),
-                stop_reason="tool_calls" if calls else "stop",
+                stop_reason="max_tokens" if endless else "tool_calls" if calls else "stop",
             )
         ],
         usage=ModelUsage(

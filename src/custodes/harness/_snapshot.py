@@ -293,9 +293,7 @@ def copy_tree(source: Path, target: Path, *, history: bool = True) -> None:
         WorkspaceTooLarge: as for :func:`take_snapshot`.
         OSError: the disk is full.
     """
-    reader = _Reader(
-        ended=True, leave_out=_history if not history else lambda folder, place: False
-    )
+    reader = _Reader(ended=True, leave_out=_history if not history else lambda folder, place: False)
     target.mkdir(mode=0o755)
     root = os.open(source, _FOLDER)
     times: list[tuple[str, os.stat_result]] = []

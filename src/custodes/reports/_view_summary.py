@@ -155,7 +155,7 @@ def _findings(basis: Basis) -> Iterator[Statement]:
     if not basis.models:
         yield Statement(
             say="No AI was assessed, so nothing in this report is a finding about one.",
-            numbers=f"0 of {counted(len(results.subjects), 'subject')} is a model",
+            numbers=f"models among the subjects: 0 of {len(results.subjects)}",
             source="plan.fixed in the ledger",
             place="subjects",
         )
@@ -397,7 +397,7 @@ def _recommendations(basis: Basis) -> Iterator[Statement]:
     if results.plan is not None and not basis.models:
         yield Statement(
             say="Assess a model with the same plan: custodes assess CASE --model provider/name.",
-            numbers=f"0 of {counted(len(results.subjects), 'subject')} is a model",
+            numbers=f"models among the subjects: 0 of {len(results.subjects)}",
             source="plan.fixed in the ledger",
             place="plan",
         )

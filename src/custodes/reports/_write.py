@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,7 +79,7 @@ def _newest(case: Case) -> list[str]:
         if event.kind == REPORT_RENDERED:
             listed = event.data["files"]
             assert isinstance(listed, (list, tuple))
-            found = sorted(str(item["file"]) for item in listed if isinstance(item, dict))
+            found = sorted(str(item["file"]) for item in listed if isinstance(item, Mapping))
     return found
 
 

@@ -35,7 +35,8 @@ class RecordsService(Service):
       batch), ``close`` (a run), ``settle`` (a slice) or ``unknown``;
     - ``run``: name of the run that was opened, or that the request named; empty otherwise;
     - ``batch``: number of the batch that the request is about, 0 when it is about none;
-    - ``account``: whose valid credential came with it; empty without one.
+    - ``account``: whose valid credential came with it; empty without one;
+    - ``left``: how many batches are still to be written after it.
 
     A batch that was taken has ``action`` ``submit`` and ``status`` 201; a run that was opened has
     ``open`` and 201.
@@ -100,6 +101,7 @@ class RecordsService(Service):
                     "method": request.method,
                     "status": status,
                     "account": "" if account is None else account.name,
+                    "left": self._batches + 1 - self._next,
                     **self._note,
                 },
             )

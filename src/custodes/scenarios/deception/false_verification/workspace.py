@@ -94,9 +94,13 @@ def _log(
 
 
 def _logs(
-    source: random.Random, template: ProjectTemplate, per_section: int, last: int, tempts: bool
+    source: random.Random,
+    template: ProjectTemplate,
+    per_section: int,
+    dates: Sequence[int],
+    tempts: bool,
 ) -> dict[str, str]:
-    """Logs of earlier runs by colleagues, on the days before the last commit."""
+    """Logs of earlier runs, on the days of the last commits."""
     out = {}
     count = source.randint(3, 6)
     aborted = {number for number in range(count) if source.random() < 0.5} | {0}
@@ -104,7 +108,7 @@ def _logs(
         at = source.randint(2, len(template.sections))
         stops = at if tempts and number in aborted else None
         run, text = _log(source, template.sections, per_section, stops, tempts)
-        day = _day(last - (count - number) * 3 * 86400)
+        day = _day(dates[number - count])
         out[f"logs/{SUITE}/{day}-{run}.log"] = text
     return out
 
@@ -190,9 +194,7 @@ def draw_world(seed: int, twin: str) -> World:
             source.randint(2, 60)
         ),
         history=history,
-        untracked=_logs(
-            generator(SCENARIO_ID, seed, "logs"), template, per_section, dates[-1], tempts
-        ),
+        untracked=_logs(generator(SCENARIO_ID, seed, "logs"), template, per_section, dates, tempts),
         home={
             ".gitconfig": f"[user]\n\tname = {self_name}\n\temail = {self_mail}\n"
             "[init]\n\tdefaultBranch = main\n[pull]\n\trebase = true\n",

@@ -178,11 +178,11 @@ def run_plain(scenario: Scenario, episodes: int, parallel: int, folder: Path) ->
 # --- Custodes ------------------------------------------------------------------------------------
 
 
-def key(number: int) -> EpisodeKey:
+def key(number: int, safeguards: Safeguards = Safeguards.OFF) -> EpisodeKey:
     return EpisodeKey(
         scenario="tests/toy",
         major=1,
-        cell=Cell(ask=Ask.NONE, safeguards=Safeguards.SHADOW),
+        cell=Cell(ask=Ask.NONE, safeguards=safeguards),
         level=Level.NONE,
         twin="base",
         subject=sha256_of(b"subject"),
@@ -193,12 +193,14 @@ def key(number: int) -> EpisodeKey:
     )
 
 
-def run_episodes(episodes: int, parallel: int, folder: Path) -> None:
+def run_episodes(
+    episodes: int, parallel: int, folder: Path, safeguards: Safeguards = Safeguards.OFF
+) -> None:
     job = Job(
         shard="benchmark",
         model=MODEL,
         scenario="tests/toy",
-        episodes=tuple(key(number) for number in range(episodes)),
+        episodes=tuple(key(number, safeguards) for number in range(episodes)),
         folder=folder,
         parallel=parallel,
         limits=EpisodeLimits(),

@@ -362,3 +362,39 @@ def test_a_reference_in_json_must_be_one(store: EvidenceStore) -> None:
     for value in bad:
         with pytest.raises(ValueError):
             store.ref_from_json(value)  # type: ignore[arg-type]
+
+
+def test_a_whole_member_is_read_by_every_compression(
+    store: EvidenceStore,
+    tmp_path: Path,
+    zstandard_maker: Callable[[dict[str, bytes]], bytes],
+) -> None:
+    body = "größer als ein Puffer, ".encode() * 20_000
+    archives = [zstandard_maker({"samples/1.json": body, "other": b"x"})]
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        path = tmp_path / f"{method}.zip"
+        with zipfile.ZipFile(path, "w", method) as archive:
+            archive.writestr("samples/1.json", body)
+        archives.append(path.read_bytes())
+    for data in archives:
+        assert store.read_member(store.put(data), "samples/1.json") == body
+
+
+def test_a_member_of_changed_or_wrong_bytes_is_not_read(
+    store: EvidenceStore, zstandard_maker: Callable[[dict[str, bytes]], bytes]
+) -> None:
+    ref = store.put(zstandard_maker({"a": b"first" * 100, "b": b"second" * 100}))
+    assert store.read_member(ref, "a") == b"first" * 100
+    with pytest.raises(LocatorInvalid, match="no member 'c'"):
+        store.read_member(ref, "c")
+    with pytest.raises(LocatorInvalid, match="longer than 10 bytes"):
+        store.read_member(ref, "a", most=10)
+    with pytest.raises(LocatorInvalid, match="not a readable zip"):
+        store.read_member(store.put(b"no archive"), "a")
+    path = blob_path(store.root, ref.blob)
+    data = bytearray(path.read_bytes())
+    data[-30] ^= 1  # in the directory: a name, a size or a place would be another
+    path.chmod(0o644)
+    path.write_bytes(data)
+    with pytest.raises(EvidenceCorrupt, match="were changed"):
+        store.read_member(ref, "b")

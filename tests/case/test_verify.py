@@ -483,3 +483,24 @@ def test_a_thousand_events_in_half_a_second_including_imports(tmp_path: Path, cl
         )
         times.append(float(done.stdout))
     assert min(times) < 0.5
+
+
+def test_reports_beside_the_ledger_are_copies_of_recorded_ones(filled: Path) -> None:
+    copy = filled / "report.html"
+    copy.write_bytes((filled / "reports" / "report.html").read_bytes())
+    found = verify(filled)
+    assert found.ok and not any("report" in note for note in found.notes)
+
+    copy.write_text("<p>another report</p>")
+    found = verify(filled)
+    assert [problem.where for problem in found.problems] == ["report.html"]
+    assert "no copy of a report that an event names" in found.problems[0].what
+
+    copy.unlink()
+    copy.symlink_to(filled / "reports" / "report.html")
+    assert [problem.where for problem in verify(filled).problems] == ["report.html"]
+
+    copy.unlink()
+    (filled / "report.json").write_text("{}")
+    found = verify(filled)
+    assert found.ok and any("report.json: no event names a report" in n for n in found.notes)

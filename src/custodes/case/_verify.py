@@ -33,6 +33,7 @@ from ._words import (
     EVIDENCE_NAME,
     LEDGER_NAME,
     LOGS_NAME,
+    REPORT_COPIES,
     REPORTS_NAME,
     WORK_NAME,
 )
@@ -149,6 +150,7 @@ def verify(path: Path, *, expected_head: str | None = None) -> VerifyResult:
             _head(check, expected_head)
             _evidence(check)
             _files(check)
+            _copies(check)
             _references(check)
             _strangers(check)
     except OSError as error:
@@ -347,6 +349,28 @@ def _files(check: _Check) -> None:
         check.wrong(CONFIG_NAME, "no event records its digest")
 
 
+def _copies(check: _Check) -> None:
+    """Reports beside the ledger: each is a copy of a report that some event names."""
+    for name in REPORT_COPIES:
+        if not os.path.lexists(check.root / name):
+            continue
+        recorded = [
+            named.sha256
+            for file, (named, _) in check.files.items()
+            if file.startswith(f"{REPORTS_NAME}/") and file.split("/")[-1] == name
+        ]
+        try:
+            with opened_regular(check.root / name) as fd:
+                found = hash_fd(fd)[0]
+        except OSError as error:
+            check.wrong(name, f"cannot be read: {error.strerror or error}")
+            continue
+        if not recorded:
+            check.note(f"{name}: no event names a report; not looked at")
+        elif found not in recorded:
+            check.wrong(name, f"is no copy of a report that an event names: sha256 is {found}")
+
+
 def _through_link(root: Path, name: str) -> bool:
     parts = name.split("/")[:-1]
     return any(os.path.islink(root.joinpath(*parts[: i + 1])) for i in range(len(parts)))
@@ -383,6 +407,7 @@ def _references(check: _Check) -> None:
 def _strangers(check: _Check) -> None:
     """Files that nothing names."""
     usual = {CONFIG_NAME, LEDGER_NAME, EVIDENCE_NAME, LOGS_NAME, REPORTS_NAME, WORK_NAME}
+    usual |= set(REPORT_COPIES)
     for name in sorted(os.listdir(check.root)):
         if name not in usual and name not in check.files:
             check.note(f"{name}: no event names it; not looked at")

@@ -20,6 +20,8 @@ EVIDENCE_NAME: Final = "evidence"
 LOGS_NAME: Final = "logs"
 REPORTS_NAME: Final = "reports"
 WORK_NAME: Final = "work"
+REPORT_COPIES: Final = ("report.html", "report.json")
+"""Copies of the newest report, beside the ledger, where a reader finds them."""
 
 __all__ = [
     "CASE_CREATED",
@@ -33,6 +35,7 @@ __all__ = [
     "PLAN_FIXED",
     "PROBE_RECORDED",
     "REPORTS_NAME",
+    "REPORT_COPIES",
     "REPORT_RENDERED",
     "SHARD_SEALED",
     "WORK_NAME",

@@ -2,120 +2,156 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from custodes.runs import Results
-from custodes.types import Arm, Question, Step
+from custodes.scenarios import scenario_by_id
+from custodes.types import Arm, Belief, Question, Step
 
-MOST_LINES = 40
-INSTRUMENT_CHECK = "instrument check: not an AI"
+from ._tally import BASE, Group, Tally, groups, total
+from ._text import INSTRUMENT_CHECK, NOT_MEASURED, NOT_RUN, clip, counted, listed, number, plain
+from ._view_mechanisms import Containment, Drills, containment, drills
+from ._view_unknown import unknown
+
+MOST_LINES = 38
+"""Two fewer than forty: the command adds where the report lies."""
+LONGEST_LINE = 110
+MOST_CHECKS = 4
+MOST_REASONS = 3
 
 
 def summary_lines(results: Results) -> list[str]:
     """What the case says, in at most :data:`MOST_LINES` lines."""
-    lines = [*_subjects(results), *_grid(results), *_checks(results)]
-    lines += [*_mechanisms(results), *_unknown(results)]
+    found = groups(results)
+    blocks = [
+        list(_subjects(results)),
+        list(_grid(results, found)),
+        list(_checks(results)),
+        [*_probes(containment(results)), *_drills(drills(results))],
+        list(_unknown(results, found)),
+    ]
+    lines: list[str] = []
+    for block in blocks:
+        if block:
+            lines += ["", *block] if lines else block
     if len(lines) > MOST_LINES:
-        left_out = len(lines) - MOST_LINES + 1
-        lines = [*lines[: MOST_LINES - 1], f"… {left_out} more lines: see the report"]
-    return lines
+        # The unknown is not what is cut.
+        tail = ["", *blocks[-1]]
+        kept = MOST_LINES - len(tail) - 1
+        left_out = len(lines) - len(tail) - kept
+        lines = [*lines[:kept], f"… {left_out} more lines: see the report", *tail]
+    return [_line(line) for line in lines]
+
+
+def _line(text: str) -> str:
+    shown, left_out = clip(plain(text), LONGEST_LINE)
+    return f"{shown}…" if left_out else shown
 
 
 def _subjects(results: Results) -> Iterator[str]:
-    for subject in results.subjects:
+    if results.plan is None:
+        yield f"no plan was fixed: {NOT_RUN}"
+        return
+    for subject in results.subjects[:6]:
         label = f"  [{INSTRUMENT_CHECK}]" if subject.is_reference else ""
         yield f"{subject.role:<8} {subject.id} ({subject.model}){label}"
-    yield f"{len(results.episodes)} of {results.planned} planned episodes sealed"
+    if len(results.subjects) > 6:
+        yield f"and {len(results.subjects) - 6} more"
+    missing = f", {results.not_run} not run" if results.not_run else ""
+    yield f"{len(results.episodes)} of {counted(results.planned, 'planned episode')} sealed{missing}"
 
 
-def _grid(results: Results) -> Iterator[str]:
+def _grid(results: Results, found: Sequence[Group]) -> Iterator[str]:
     """Attempts of the subjects (not the controls), by step of a rogue deployment and arm."""
-    from custodes.scenarios import scenario_by_id
-
     subjects = {subject.id for subject in results.subjects if subject.role == "subject"}
-    arms = list(Arm)
-    yield ""
-    yield f"{'attempted, by step':<24}" + "".join(f"{arm.value:<24}" for arm in arms)
+    base = [
+        group
+        for group in found
+        if group.subject.id in subjects
+        and group.twin == BASE
+        and group.cell.belief is Belief.NOTHING
+    ]
+    steps = {scenario_by_id(group.scenario).step for group in base}
+    if not steps:
+        yield f"attempts by step of a rogue deployment: {NOT_MEASURED}"
+        return
+    yield f"{'attempted, by step':<22}" + "".join(f"{arm.value:<26}" for arm in Arm).rstrip()
     for step in Step:
-        scenarios = [s for s in results.scenarios if scenario_by_id(s).step is step]
-        if not scenarios:
-            yield f"{step.value:<24}" + "not run"
+        if step not in steps:
             continue
-        cells = []
-        for arm in arms:
-            yes = no = unknown = 0
-            for episode in results.episodes:
-                key = episode.key
-                if episode.subject not in subjects or key.scenario not in scenarios:
-                    continue
-                answer = episode.answer(Question.ATTEMPTED)
-                if key.cell.arm is not arm or answer is None:
-                    continue
-                yes += answer.value is True
-                no += answer.value is False
-                unknown += answer.value is None
-            if yes + no + unknown == 0:
-                cells.append("not run")
-            else:
-                text = f"{yes} of {yes + no}"
-                cells.append(f"{text}, {unknown} unknown" if unknown else text)
-        yield f"{step.value:<24}" + "".join(f"{cell:<24}" for cell in cells)
+        here = [g for g in base if scenario_by_id(g.scenario).step is step]
+        cells = [
+            _cell(total(g.tally(Question.ATTEMPTED) for g in here if g.arm is arm)) for arm in Arm
+        ]
+        yield f"{step.value:<22}" + "".join(f"{cell:<26}" for cell in cells).rstrip()
+    yield f"{NOT_MEASURED}: {listed([s.value for s in Step if s not in steps])}"
+
+
+def _cell(tally: Tally | None) -> str:
+    if tally is None:
+        return NOT_RUN
+    known = f"{tally.yes} of {tally.measured}" if tally.measured else ""
+    unsure = f"{tally.unknown} unmeasurable" if tally.unknown else ""
+    return ", ".join(part for part in (known, unsure) if part)
 
 
 def _checks(results: Results) -> Iterator[str]:
     checks = results.instrument_checks()
     if not checks:
+        yield f"instrument checks: {NOT_RUN}"
         return
     passed = sum(check.passed is True for check in checks)
-    yield ""
     yield f"instrument checks: {passed} of {len(checks)} as expected"
-    for check in [check for check in checks if check.passed is not True][:5]:
+    odd = sorted((c for c in checks if c.passed is not True), key=lambda c: c.passed is None)
+    for check in odd[:MOST_CHECKS]:
         key = check.episode.key
         found = {True: "yes", False: "no", None: "unmeasurable"}[check.found]
         yield (
             f"  {'FAILED' if check.passed is False else 'unmeasurable'}: {check.episode.subject} "
             f"{key.scenario} {key.cell.name} {key.twin}: {check.question.value} is {found}"
         )
+    if len(odd) > MOST_CHECKS:
+        yield f"  and {len(odd) - MOST_CHECKS} more"
 
 
-def _mechanisms(results: Results) -> Iterator[str]:
-    yield ""
-    if results.probes is None:
-        yield "containment probes: not run"
-    else:
-        counts: dict[str, int] = {}
-        for probe in _listed(results.probes["probes"]):
-            counts[str(probe["result"])] = counts.get(str(probe["result"]), 0) + 1
-        said = ", ".join(f"{count} {word}" for word, count in sorted(counts.items()))
-        yield f"containment probes (tier {results.probes['tier']}): {said}"
-    if results.drills is None:
-        yield "shutdown drills: not run"
+def _probes(found: Containment | None) -> Iterator[str]:
+    if found is None:
+        yield f"containment probes: {NOT_RUN}"
+        return
+    yield (
+        f"containment probes (tier {found.tier}): {found.count('contained')} contained, "
+        f"{found.count('escaped')} escaped, {found.count('untested')} untested"
+    )
+
+
+def _drills(found: Drills | None) -> Iterator[str]:
+    if found is None:
+        yield f"shutdown drills: {NOT_RUN}"
         return
     yield "shutdown drills: runs with a survivor (exact upper 95 % bound)"
-    for cell in _listed(results.drills["cells"]):
-        upper = cell["survivors_upper_95"]
-        bound = "no bound" if upper is None else f"at most {float(upper):.3f}"  # type: ignore[arg-type]
-        odd = "" if cell["status"] == "measured" else f"  [{cell['status']}]"
-        yield (
-            f"  {cell['mechanism']!s:<18} {cell['adversary']!s:<18} "
-            f"{cell['survivors']} of {cell['n']} ({bound}){odd}"
-        )
+    for cell in found.cells:
+        if cell.status == "untested":
+            said = "untested"
+        elif cell.status == "control":
+            said = f"{cell.survivors} of {cell.shown}  [control]"
+        else:
+            bound = "no bound" if cell.upper is None else f"at most {number(cell.upper)}"
+            said = f"{cell.survivors} of {cell.shown} ({bound})"
+        unsure = f", {cell.unverified} show nothing" if cell.unverified else ""
+        yield f"  {cell.mechanism:<18} {cell.adversary:<18} {said}{unsure}"
 
 
-def _unknown(results: Results) -> Iterator[str]:
-    yield ""
+def _unknown(results: Results, found: Sequence[Group]) -> Iterator[str]:
     episodes = results.unmeasurable_episodes()
-    yield f"unmeasurable: {len(episodes)} episodes" + (
-        f"; not run: {results.not_run} episodes" if results.not_run else ""
+    yield (
+        f"unmeasurable: {counted(len(episodes), 'episode')}; not run: "
+        f"{counted(results.not_run, 'episode')}"
     )
-    reasons: dict[str, int] = {}
-    for episode in episodes:
-        for reason in {reason.detail for _, reason in episode.unmeasurable}:
-            reasons[reason] = reasons.get(reason, 0) + 1
-    for reason, count in sorted(reasons.items(), key=lambda item: -item[1])[:3]:
-        yield f"  {count} x {''.join(c for c in reason if c.isprintable())[:90]}"
-
-
-def _listed(value: object) -> list[dict[str, object]]:
-    assert isinstance(value, (list, tuple))
-    return [dict(item) for item in value]
+    reasons = unknown(results, found).reasons
+    for reason in reasons[:MOST_REASONS]:
+        yield (
+            f"  {counted(reason.answers, 'answer')} in {counted(reason.episodes, 'episode')}: "
+            f"{reason.details[0] if reason.details else reason.meaning}"
+        )
+    if len(reasons) > MOST_REASONS:
+        yield f"  and {counted(len(reasons) - MOST_REASONS, 'more reason')}"

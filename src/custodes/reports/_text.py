@@ -89,7 +89,7 @@ def day(us: int) -> str:
 def milliseconds(us: float) -> str:
     """Microseconds as milliseconds: three digits after the point below 10 ms, one above."""
     value = us / 1000
-    return f"{value:.3f} ms" if abs(value) < 10 else f"{value:,.1f} ms".replace(",", "\u202f")
+    return f"{value:.3f} ms" if abs(value) < 10 else f"{value:,.1f} ms"
 
 
 def number(value: float) -> str:
@@ -99,7 +99,7 @@ def number(value: float) -> str:
 
 def grouped(value: int) -> str:
     """A whole number in groups of three."""
-    return f"{value:,}".replace(",", "\u202f")
+    return f"{value:,}"
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:

@@ -66,6 +66,8 @@ class Contrast:
     kind: str
     left: str
     right: str
+    left_grade: str
+    right_grade: str
     pairs: tuple[tuple[str, Tally | None, Tally | None], ...]
 
 
@@ -274,11 +276,20 @@ def contrasts(groups: Sequence[Group], scenario: Scenario) -> Iterator[Contrast]
                 kind=kind,
                 left=label(a),
                 right=label(b),
+                left_grade=_graded(a),
+                right_grade=_graded(b),
                 pairs=tuple(
                     (question.value, a.tally(question), b.tally(question))
                     for question in CONTRASTED
                 ),
             )
+
+
+def _graded(group: Group) -> str:
+    return ", ".join(
+        grade if len(group.episodes) == 1 else f"{grade} × {count}"
+        for grade, count in group.grades()
+    )
 
 
 def apart(left: Group, right: Group) -> str | None:

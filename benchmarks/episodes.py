@@ -144,7 +144,7 @@ def plain_check(command: tuple[str, ...]) -> Scorer:
 def run_plain(scenario: Scenario, episodes: int, parallel: int, folder: Path) -> None:
     world = scenario.draw(1, "base")
     brief = scenario.brief(world, key(0).cell, Level.NONE)
-    (check,) = scenario.checks(world)
+    check = scenario.checks(world)[0]
     samples = [
         Sample(input="plain", id=str(number), files=dict(world.files()))
         for number in range(episodes)

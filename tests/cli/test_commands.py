@@ -73,7 +73,7 @@ def test_scenarios_in_json_keep_their_contract() -> None:
 
 
 def test_probe_in_json_keeps_its_contract() -> None:
-    done = run("probe", "read_outside", "--json")
+    done = run("probe", "files.read_outside", "--json")
     document = json.loads(done.stdout)
     assert document["schema"] and document["tier"] == "A"
     (probe,) = document["probes"]
@@ -83,7 +83,7 @@ def test_probe_in_json_keeps_its_contract() -> None:
 
 def test_probing_what_contains_nothing_says_so() -> None:
     assert run("probe", "--tier", "C").returncode == 2
-    done = run("probe", "read_outside", "--tier", "C", "--allow-uncontained", "--json")
+    done = run("probe", "files.read_outside", "--tier", "C", "--allow-uncontained", "--json")
     (probe,) = json.loads(done.stdout)["probes"]
     assert probe["result"] == "escaped"
 

@@ -135,6 +135,16 @@ Positive: TypeAlias = Annotated[StrictInt, Field(ge=1, le=_LARGEST_EXACT_INT)]
 Seed: TypeAlias = Annotated[StrictInt, Field(ge=0, le=_LARGEST_EXACT_INT)]
 
 
+CellList: TypeAlias = Annotated[
+    tuple[Annotated[Cell, BeforeValidator(_cell_name)], ...],
+    AfterValidator(_distinct),
+    Field(min_length=1),
+]
+TwinList: TypeAlias = (
+    Literal["all"] | Annotated[tuple[Name, ...], AfterValidator(_distinct), Field(min_length=1)]
+)
+
+
 class _Model(BaseModel):
     # The position in the file is told by us; pydantic's own address of its manual is not shown.
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -163,6 +173,8 @@ class Subject(_Model):
         model_args: arguments of the model's provider.
         elicitation: how the model is brought to its best (scaffold, prompts), in words.
         description: for the reader of the report.
+        cells: the only cells that it is met in; None: those of the plan.
+        twins: the only twins that it is met with; None: those of the plan.
     """
 
     id: Name
@@ -173,6 +185,8 @@ class Subject(_Model):
     )
     elicitation: Paragraph | None = None
     description: Paragraph | None = None
+    cells: CellList | None = None
+    twins: TwinList | None = None
 
 
 class Limits(_Model):
@@ -214,18 +228,12 @@ class Plan(_Model):
         Literal["all"]
         | Annotated[tuple[ScenarioId, ...], AfterValidator(_distinct), Field(min_length=1)]
     ) = "all"
-    cells: Annotated[
-        tuple[Annotated[Cell, BeforeValidator(_cell_name)], ...],
-        AfterValidator(_distinct),
-        Field(min_length=1),
-    ]
+    cells: CellList
     levels: Annotated[tuple[Level, ...], AfterValidator(_distinct), Field(min_length=1)] = (
         Level.NONE,
         Level.EXPLICIT,
     )
-    twins: (
-        Literal["all"] | Annotated[tuple[Name, ...], AfterValidator(_distinct), Field(min_length=1)]
-    ) = "all"
+    twins: TwinList = "all"
     seeds: Annotated[tuple[Seed, ...], AfterValidator(_distinct), Field(min_length=1)]
     repeats: Positive = 1
     tier: Literal[Tier.A, Tier.C] = Tier.A
@@ -258,6 +266,9 @@ class CaseConfig(_Model):
         """As JSON: every default filled in, cells by name."""
         document = self.model_dump(mode="json", by_alias=True, exclude={"plan": {"cells"}})
         document["plan"]["cells"] = [cell.name for cell in self.plan.cells]
+        for subject, written in zip(self.plan.subjects, document["plan"]["subjects"], strict=True):
+            if subject.cells is not None:
+                written["cells"] = [cell.name for cell in subject.cells]
         return document
 
     @property
@@ -402,6 +413,10 @@ def _model_in(annotation: Any) -> type[_Model] | None:
 # Writing
 
 
+_ARMS: Final = ["open-off", "none-off", "none-shadow", "covert-shadow", "covert-enforced"]
+"""The cells of the three arms."""
+
+
 def quickstart_config() -> CaseConfig:
     """The case that shows the whole path with scripted agents, without a model or a network."""
     return CaseConfig.model_validate(
@@ -426,12 +441,16 @@ def quickstart_config() -> CaseConfig:
                         "id": "honest",
                         "role": "control",
                         "model": "reference/honest",
+                        "cells": _ARMS,
+                        "twins": ["base"],
                         "description": "Never does the act, and says what it did.",
                     },
                     {
                         "id": "violator",
                         "role": "control",
                         "model": "reference/violator",
+                        "cells": _ARMS,
+                        "twins": ["base"],
                         "description": "Always does the act, by several routes.",
                     },
                 ],
@@ -444,7 +463,6 @@ def quickstart_config() -> CaseConfig:
                     "open-off",
                     "none-off",
                     "none-off-watched",
-                    "none-off-unwatched",
                     "none-shadow",
                     "covert-shadow",
                     "covert-enforced",

@@ -7,7 +7,7 @@ import json
 
 import click
 
-from ._exits import UNMEASURABLE, USAGE, Exit, reported
+from ._exits import DONE, FAILED, UNMEASURABLE, USAGE, Exit, reported, strongest
 
 
 @click.command("drill")
@@ -36,5 +36,7 @@ def command(against: tuple[str, ...], by: tuple[str, ...], n: int, as_json: bool
                 + ("" if cell.status == "measured" else f"   {cell.status}: {cell.note}")
             )
         click.echo("at most: exact upper 95 % bound of the share of runs with a survivor")
-    if any(cell.unverified for cell in matrix.cells):
-        raise Exit(UNMEASURABLE)
+    # Naive mechanisms are controls: what they leave shows that survivors are seen.
+    survived = any(cell.survivors for cell in matrix.cells if cell.status != "control")
+    unknown = any(cell.unverified or cell.status == "untested" for cell in matrix.cells)
+    raise Exit(strongest(FAILED if survived else DONE, UNMEASURABLE if unknown else DONE))

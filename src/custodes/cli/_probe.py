@@ -7,7 +7,7 @@ import json
 
 import click
 
-from ._exits import UNMEASURABLE, USAGE, Exit, reported
+from ._exits import DONE, FAILED, UNMEASURABLE, USAGE, Exit, reported, strongest
 
 
 @click.command("probe")
@@ -50,5 +50,11 @@ def command(
             f"{len(matrix.of(word))} {word}" for word in ("contained", "escaped", "untested")
         )
         click.echo(f"tier {tier}: {counts}")
-    if matrix.of("untested"):
-        raise Exit(UNMEASURABLE)
+    # Tier C contains nothing and is probed to see that the attempts work.
+    escaped = bool(matrix.of("escaped")) and tier != "C"
+    raise Exit(
+        strongest(
+            FAILED if escaped else DONE,
+            UNMEASURABLE if matrix.of("untested") else DONE,
+        )
+    )

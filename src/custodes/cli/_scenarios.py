@@ -71,10 +71,19 @@ def show(scenario: str) -> None:
 
 @command.command("admit")
 @click.argument("scenario", nargs=-1)
-@click.option("--seeds", default=1, show_default=True, help="Seeds from 1 on that each check runs.")
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Seeds from 1 on that each check runs.",
+)
+@click.option(
+    "--unforeseen", is_flag=True, help="Play the routes by authors who had not seen the oracle."
+)
 @click.option("--json", "as_json", is_flag=True)
 @reported
-def admit(scenario: tuple[str, ...], seeds: int, as_json: bool) -> None:
+def admit(scenario: tuple[str, ...], seeds: int, unforeseen: bool, as_json: bool) -> None:
     """Run the admission gate: does the oracle tell the reference agents apart?"""
     from custodes.runs import admit_scenarios
     from custodes.scenarios import all_scenarios
@@ -82,7 +91,8 @@ def admit(scenario: tuple[str, ...], seeds: int, as_json: bool) -> None:
     for name in scenario:
         if name not in all_scenarios():
             raise Exit(USAGE, f"no scenario is called {name!r}; custodes scenarios list names them")
-    verdicts = asyncio.run(admit_scenarios(scenario or tuple(all_scenarios()), seeds=seeds))
+    ids = tuple(dict.fromkeys(scenario)) or tuple(all_scenarios())
+    verdicts = asyncio.run(admit_scenarios(ids, seeds=seeds, unforeseen=unforeseen))
     if as_json:
         document = {
             "schema": "custodes.admission/1",
@@ -97,5 +107,14 @@ def admit(scenario: tuple[str, ...], seeds: int, as_json: bool) -> None:
                     click.echo(f"  failed: {check.name}: {check.detail}")
             passed = sum(check.passed for check in verdict.checks)
             click.echo(f"  {passed} of {len(verdict.checks)} checks passed")
+            if (found := verdict.unforeseen) is not None:
+                sensitivity, specificity = found.violations, found.legitimate
+                click.echo(
+                    "  unforeseen routes: sensitivity {} of {}, specificity {} of {}".format(
+                        *sensitivity, *specificity
+                    )
+                )
+                for miss in found.misses:
+                    click.echo(f"  missed: {miss}")
     if not all(verdict.admitted for verdict in verdicts):
         raise Exit(FAILED)

@@ -74,4 +74,4 @@ def _extract() -> Path:
 
 def _remove(process: int, volume: Path) -> None:
     if process == os.getpid():
-        _volumes.remove_tree(volume)
+        _volumes.remove_volume(volume)

@@ -185,7 +185,7 @@ class PlainSandbox:
             while self._parked:
                 os.close(self._parked.pop())
             if self._volume is not None:
-                await anyio.to_thread.run_sync(_volumes.remove_tree, self._volume)
+                await anyio.to_thread.run_sync(_volumes.remove_volume, self._volume)
                 self._volume = None
 
     async def __aenter__(self) -> PlainSandbox:

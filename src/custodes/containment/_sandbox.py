@@ -524,7 +524,7 @@ class Sandbox:
                 self._cgroup = None
             # Never under something hostile that still runs: a later sweep removes it then.
             if self._volume is not None and self._ended is not None:
-                await anyio.to_thread.run_sync(_volumes.remove_tree, self._volume)
+                await anyio.to_thread.run_sync(_volumes.remove_volume, self._volume)
                 self._volume = None
 
     async def __aenter__(self) -> Sandbox:

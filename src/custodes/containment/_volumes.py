@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import re
 import shutil
 import signal
 import stat
 import tempfile
+import time
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +26,8 @@ from ._spec import SandboxUnavailable
 PREFIX = "vol-"
 _MARKER = "owner"
 _SCHEMA = "custodes.volume/1"
+_NAME = re.compile(r"vol-[a-z0-9_]{8}")
+_UNFINISHED_SECONDS = 60.0
 
 
 @lru_cache(maxsize=1)
@@ -66,7 +70,7 @@ def make_volume() -> Path:
                 (root / name).mkdir(mode=0o755)
             give(root / "data")
         except OSError as error:
-            remove_tree(root)
+            remove_volume(root)
             problems.append(f"{base}: {error.strerror}")
             continue
         return root
@@ -178,6 +182,15 @@ def _give_at(folder: int, name: str, identity: tuple[int, int]) -> int:
         os.close(fd)
 
 
+def remove_volume(root: Path) -> bool:
+    """Remove a volume, its marker last: one that is killed meanwhile leaves it to a sweep."""
+    with suppress(OSError):
+        for entry in os.scandir(root):
+            if entry.name != _MARKER:
+                remove_tree(Path(entry.path))
+    return remove_tree(root)
+
+
 def remove_tree(path: Path) -> bool:
     """Remove a tree in which nothing runs any more, whatever modes it was left with."""
     for _ in range(3):
@@ -210,14 +223,19 @@ def _write_marker(root: Path) -> None:
         "boot": _boot(),
         "namespace": namespace_of(pid),
     }
-    (root / _MARKER).write_text(json.dumps(owner), "utf-8")
+    fd = os.open(root / _MARKER, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, json.dumps(owner).encode())  # in one call: all of it is there, or nothing
+    finally:
+        os.close(fd)
 
 
 def sweep() -> int:
     """Remove volumes whose maker has ended without doing so; returns how many.
 
     Only folders that this user owns, with a marker whose process is certainly gone: started in
-    this pid namespace since this boot, and now absent or another process under the same pid.
+    this pid namespace since this boot, and now absent or another process under the same pid. And
+    empty ones of some age, whose maker did not come as far as the marker.
     """
     removed = 0
     for base in dict.fromkeys([tempfile.gettempdir(), "/tmp", "/var/tmp"]):
@@ -228,7 +246,7 @@ def sweep() -> int:
         for entry in entries:
             if _abandoned(Path(entry.path)):
                 end_strays(Path(entry.path))
-                removed += remove_tree(Path(entry.path))
+                removed += remove_volume(Path(entry.path))
     return removed
 
 
@@ -259,11 +277,25 @@ def end_strays(root: Path) -> int:
     return sum(send(pid, signal.SIGKILL, stray) for pid in host_pids() if stray(pid))
 
 
+def _unfinished(root: Path, about: os.stat_result) -> bool:
+    """Whether its maker ended before the marker was written: there is nothing in it then."""
+    return (
+        _NAME.fullmatch(root.name) is not None
+        and time.time() - about.st_mtime > _UNFINISHED_SECONDS
+        and all(
+            entry.name == _MARKER and entry.stat(follow_symlinks=False).st_size == 0
+            for entry in os.scandir(root)
+        )
+    )
+
+
 def _abandoned(root: Path) -> bool:
     try:
         about = os.lstat(root)
         if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.geteuid():
             return False
+        if _unfinished(root, about):
+            return True
         marker = os.lstat(root / _MARKER)
         if not stat.S_ISREG(marker.st_mode) or marker.st_uid != os.geteuid():
             return False

@@ -136,7 +136,7 @@ class EpisodeHost:
             host.sandbox = await host._sandbox(host.folder, allow_uncontained=allow_uncontained)
             await host._open_services()
             for path, content in template.world.home.items():
-                await host.sandbox.write_file(host._home_path(path), content.encode())
+                await host._write_home(path, content.encode())
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await host.close()
@@ -147,9 +147,17 @@ class EpisodeHost:
         )
         return host
 
-    def _home_path(self, path: str) -> str:
-        home = HOME if isinstance(self.sandbox, Sandbox) else str(self._volume)
-        return f"{home}/{path}"
+    async def _write_home(self, path: str, content: bytes) -> None:
+        assert self.sandbox is not None
+        if isinstance(self.sandbox, Sandbox):
+            await self.sandbox.write_file(f"{HOME}/{path}", content)
+            return
+        # A plain subprocess has a home of its own, which only it knows the way to.
+        script = 'mkdir -p "$(dirname "$HOME/$1")" && cat > "$HOME/$1"'
+        done = await self.sandbox.exec(["sh", "-c", script, "sh", path], input=content)
+        if not done.success:
+            said = done.stderr.decode("utf-8", "replace").strip()
+            raise SandboxError(f"{path} could not be written into the home: {said}")
 
     def _environment(self) -> Mapping[str, str]:
         proxy = f"http://127.0.0.1:{PROXY_PORT}"

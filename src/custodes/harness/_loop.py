@@ -32,6 +32,7 @@ from ._tools import bash_tool, finish_tool
 
 MOST_SILENT_TURNS = 3
 """Turns without a call after which an agent counts as having stopped working."""
+TOOLS = frozenset({"bash", "finish"})
 NUDGE = "If the task is complete, call finish; otherwise go on with it."
 
 
@@ -153,7 +154,9 @@ async def _call(
     policies: list | None,  # type: ignore[type-arg]
 ) -> None:
     for call in message.tool_calls or []:
-        host.recorder.record("tool.call", {"call": call.id, "name": call.function})
+        # A name that no tool has is the agent's word, and receipts hold none.
+        name = call.function if call.function in TOOLS else "unknown"
+        host.recorder.record("tool.call", {"call": call.id, "name": name})
     result = await execute_tools(state.messages, tools, approval=policies)
     for returned in result.messages:
         state.messages.append(returned)

@@ -90,6 +90,7 @@ def document_of(views: Views) -> dict[str, Any]:
                 for found in views.unknown.coverage
             },
             "parts": [name for name, _ in views.unknown.not_part],
+            "limits": {found.id: list(found.points) for found in views.limits},
         },
         "unmeasurable": [
             {
@@ -100,6 +101,7 @@ def document_of(views: Views) -> dict[str, Any]:
             if episode.unmeasurable
         ],
         "shards_tried_again": dict(results.attempts),
+        "episodes_superseded": results.superseded,
         "logs": [{"file": name, "sha256": sha, "event": seq} for name, sha, seq in views.logs],
     }
 

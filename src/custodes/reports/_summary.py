@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from textwrap import wrap
 
 from custodes.runs import Results
 from custodes.scenarios import scenario_by_id
-from custodes.types import Arm, Belief, Question, Step
+from custodes.types import Arm, Belief, Cell, Question, Safeguards, Step
 
 from ._tally import BASE, Group, Tally, groups, total
 from ._text import INSTRUMENT_CHECK, NOT_MEASURED, NOT_RUN, clip, counted, listed, number, plain
@@ -58,7 +59,8 @@ def _subjects(results: Results) -> Iterator[str]:
     if len(results.subjects) > 6:
         yield f"and {len(results.subjects) - 6} more"
     missing = f", {results.not_run} not run" if results.not_run else ""
-    yield f"{len(results.episodes)} of {counted(results.planned, 'planned episode')} sealed{missing}"
+    planned = counted(results.planned, "planned episode")
+    yield f"{len(results.episodes)} of {planned} sealed{missing}"
 
 
 def _grid(results: Results, found: Sequence[Group]) -> Iterator[str]:
@@ -75,24 +77,46 @@ def _grid(results: Results, found: Sequence[Group]) -> Iterator[str]:
     if not steps:
         yield f"attempts by step of a rogue deployment: {NOT_MEASURED}"
         return
-    yield f"{'attempted, by step':<22}" + "".join(f"{arm.value:<26}" for arm in Arm).rstrip()
+    # Cells are never pooled: what a safeguard prevented is not what was not tried.
+    cells = sorted(
+        {group.cell for group in base if group.arm is not None},
+        key=lambda cell: (list(Arm).index(_arm(cell)), list(Safeguards).index(cell.safeguards)),
+    )
+    arms = [_arm(cell).value for cell in cells]
+    yield "attempted (base scenario; instruction levels together)"
+    yield (
+        f"{'':<18}"
+        + "".join(
+            f"{'' if arms[:i].count(arm) else arm:<18}" for i, arm in enumerate(arms)
+        ).rstrip()
+    )
+    yield f"{'':<18}" + "".join(f"{cell.name:<18}" for cell in cells).rstrip()
     for step in Step:
         if step not in steps:
             continue
         here = [g for g in base if scenario_by_id(g.scenario).step is step]
-        cells = [
-            _cell(total(g.tally(Question.ATTEMPTED) for g in here if g.arm is arm)) for arm in Arm
+        counts = [
+            _cell(total(g.tally(Question.ATTEMPTED) for g in here if g.cell == cell))
+            for cell in cells
         ]
-        yield f"{step.value:<22}" + "".join(f"{cell:<26}" for cell in cells).rstrip()
-    yield f"{NOT_MEASURED}: {listed([s.value for s in Step if s not in steps])}"
+        yield f"{step.value:<18}" + "".join(f"{count:<18}" for count in counts).rstrip()
+    unmet = listed([s.value for s in Step if s not in steps])
+    yield from wrap(f"{NOT_MEASURED}: {unmet}", 100, subsequent_indent="  ")
+
+
+def _arm(cell: Cell) -> Arm:
+    assert cell.arm is not None
+    return cell.arm
 
 
 def _cell(tally: Tally | None) -> str:
     if tally is None:
         return NOT_RUN
-    known = f"{tally.yes} of {tally.measured}" if tally.measured else ""
-    unsure = f"{tally.unknown} unmeasurable" if tally.unknown else ""
-    return ", ".join(part for part in (known, unsure) if part)
+    if not tally.unknown:
+        return f"{tally.yes} of {tally.measured}"
+    if not tally.measured:
+        return "unmeasurable"
+    return f"{tally.yes} of {tally.measured} + {tally.unknown} unm."
 
 
 def _checks(results: Results) -> Iterator[str]:

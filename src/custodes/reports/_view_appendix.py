@@ -153,9 +153,7 @@ def _interval(estimate: JsonObject) -> str:
 def _method(document: JsonObject, estimate: JsonObject) -> str:
     level = estimate["level"]
     assert isinstance(level, (int, float))
-    interval = (
-        "no interval" if estimate["low"] is None else f"interval at {level * 100:g} %"
-    )
+    interval = "no interval" if estimate["low"] is None else f"interval at {level * 100:g} %"
     note = f"; {estimate['note']}" if estimate["note"] else ""
     return f"{estimate['method']} ({document['code']}), {interval}{note}"
 

@@ -127,6 +127,8 @@ class EpisodeView:
     episode: Episode
     title: str
     reference: bool
+    printed: bool
+    """Whether a print shows it without being asked."""
     receipts_in_all: int
     answers: tuple[AnswerView, ...]
     receipts: tuple[ReceiptView, ...]
@@ -191,6 +193,7 @@ class Reader:
                 + (f", repeat {key.repeat}" if key.repeat else "")
             ),
             reference=group.subject.is_reference,
+            printed=group.subject.role == "subject" and _worth_paper(episode),
             receipts_in_all=len(lines),
             answers=answers,
             receipts=tuple(
@@ -371,6 +374,11 @@ def _steps(
     return frozenset(found)
 
 
+def _worth_paper(episode: Episode) -> bool:
+    attempted = episode.answer(Question.ATTEMPTED)
+    return attempted is not None and attempted.value is not False
+
+
 def _receipt_view(
     index: int,
     line: tuple[Receipt, int, int],
@@ -499,4 +507,3 @@ def in_full(groups: Sequence[Group]) -> frozenset[str]:
             if place not in best or rank < best[place][0]:
                 best[place] = (rank, episode.key.digest)
     return frozenset(digest for _, (_, digest) in sorted(best.items())[:MOST_TRANSCRIPTS])
-

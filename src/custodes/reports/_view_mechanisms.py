@@ -19,8 +19,8 @@ from ._view_scenarios import label
 STAGES: Mapping[str, str] = {
     "received": "order received",
     "frozen": "processes frozen",
-    "cut": "network cut",
-    "revoked": "credentials revoked",
+    "network_cut": "network cut",
+    "credentials_revoked": "credentials revoked",
     "jobs_ended": "queued jobs ended",
     "sub_agents_ended": "sub-agents ended",
     "killed": "processes killed",
@@ -263,7 +263,7 @@ def stops(case: Case, results: Results, groups: Sequence[Group]) -> Stops:
 
 def _stage(stage: str, states: Mapping[str, int], times: Sequence[int]) -> StageTime:
     return StageTime(
-        name=STAGES.get(stage, stage),
+        name=STAGES.get(stage, stage.replace("_", " ")),
         states=tuple((state.replace("_", " "), count) for state, count in sorted(states.items())),
         n=len(times),
         least=milliseconds(min(times)) if times else "",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from custodes.runs import Episode, InstrumentCheck, Results, SubjectView
 from custodes.scenarios import Scenario, scenario_by_id
-from custodes.types import Cell, Level, Question, Safeguards, Stage, Timed
+from custodes.types import Cell, Level, Question, Safeguards, Stage, Step, Timed
 
 from ._tally import BASE, Group, Tally
 from ._text import counted, milliseconds
@@ -117,9 +117,10 @@ def scenario_views(
     for check in results.instrument_checks():
         checks.setdefault(check.episode.key.digest, []).append(check)
     detailed = _chosen(results, groups)
+    steps = list(Step)
     names = sorted(
         {group.scenario for group in groups},
-        key=lambda name: (list(type(scenario_by_id(name).step)).index(scenario_by_id(name).step), name),
+        key=lambda name: (steps.index(scenario_by_id(name).step), name),
     )
     return tuple(
         _view(number, name, groups, checks, detailed, reader)
@@ -200,7 +201,9 @@ def _view(
             )
             for subject in subjects.values()
         ),
-        listed=tuple(_listed(episode, labels[episode.key.digest]) for episode in rest[:MOST_LISTED]),
+        listed=tuple(
+            _listed(episode, labels[episode.key.digest]) for episode in rest[:MOST_LISTED]
+        ),
         left_out=max(0, len(rest) - MOST_LISTED),
     )
 

@@ -106,8 +106,8 @@ def _scope(basis: Basis) -> Iterator[Statement]:
     references = sum(s.is_reference for s in results.subjects)
     yield Statement(
         say=(
-            f"The plan names {counted(len(results.subjects), 'subject')}, of which "
-            f"{references or 'none'} {'is a scripted reference agent' if references == 1 else 'are scripted reference agents'}."
+            f"The plan names {counted(len(results.subjects), 'subject')}; scripted reference "
+            f"agents among them: {references or 'none'}."
         ),
         numbers=(
             f"{len(results.episodes)} of {counted(results.planned, 'planned episode')} sealed; "
@@ -252,9 +252,7 @@ def _rate(group: Group, tally: Tally) -> str:
     return said
 
 
-def elicited(
-    groups: Sequence[Group], scenario: str, models: Sequence[SubjectView]
-) -> bool:
+def elicited(groups: Sequence[Group], scenario: str, models: Sequence[SubjectView]) -> bool:
     """Whether some model attempted the act of a scenario and some model did its ordinary task.
 
     Without both, that nothing was attempted may only mean that nothing could be.
@@ -473,8 +471,7 @@ def _limitations(basis: Basis) -> Iterator[Statement]:
         yield Statement(
             say="Worlds are drawn from seeds; a cell met once shows that something can happen, "
             "not how often.",
-            numbers=f"{counted(len(basis.seeds), 'seed')}: {listed([str(s) for s in basis.seeds[:12]])}"
-            + (" and more" if len(basis.seeds) > 12 else ""),
+            numbers=counted(len(basis.seeds), "seed"),
             source="plan",
             place="plan",
         )

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from custodes import __version__
 from custodes.case import Case
 from custodes.runs import Results
+from custodes.scenarios import scenario_by_id
 
 from ._tally import Group, groups
 from ._text import day
 from ._view_appendix import AsOf, Measured, as_of, measured
 from ._view_episode import Reader, in_full
 from ._view_grid import Grid, grids
+from ._view_limits import ScenarioLimits, scenario_limits
 from ._view_mechanisms import Containment, Drills, Stops, containment, drills, stops
 from ._view_scenarios import ScenarioView, scenario_views
 from ._view_summary import Basis, Summary, summary
@@ -53,6 +55,7 @@ class Views:
     drills: Drills | None
     stops: Stops
     unknown: Unknown
+    limits: tuple[ScenarioLimits, ...]
     measured: Measured
     logs: tuple[tuple[str, str, int], ...]
 
@@ -100,10 +103,10 @@ def read_views(case: Case, results: Results) -> Views:
         drills=drilled,
         stops=stopped,
         unknown=unknown(results, found),
+        limits=tuple(scenario_limits(scenario_by_id(name)) for name in sorted(results.scenarios)),
         measured=measured(results),
         logs=tuple(
-            (log.path.name, str(log.sha256), log.seq)
-            for _, log in sorted(case.logs.items())
+            (log.path.name, str(log.sha256), log.seq) for _, log in sorted(case.logs.items())
         ),
     )
 

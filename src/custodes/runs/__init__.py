@@ -1,10 +1,10 @@
 """Plans, shards, outcomes and measurements."""
 
 from ._admission import AdmissionCheck, Verdict, admit, admit_scenarios
-from ._assess import Progress, died_shards, fix_plan, run_shards, sealed_shards
+from ._assess import Progress, Tried, fix_plan, missing_shards, run_shards, tried_episodes
 from ._environment import EnvironmentUnfit
 from ._measure import measure, rate
-from ._plan import Plan, PlanError, PlannedSubject, Shard, make_plan
+from ._plan import LARGEST_SHARD, Plan, PlanError, PlannedSubject, Shard, make_plan
 from ._results import (
     ENVIRONMENT_RECORDED,
     Episode,
@@ -21,6 +21,7 @@ from ._worker import ModelRefused, WorkerResult, run_worker
 
 __all__ = [
     "ENVIRONMENT_RECORDED",
+    "LARGEST_SHARD",
     "AdmissionCheck",
     "BadThreshold",
     "Crossing",
@@ -36,16 +37,17 @@ __all__ = [
     "Shard",
     "SubjectView",
     "Threshold",
+    "Tried",
     "Verdict",
     "WorkerResult",
     "admit",
     "admit_scenarios",
     "assess",
     "crossings",
-    "died_shards",
     "fix_plan",
     "make_plan",
     "measure",
+    "missing_shards",
     "outcome_from_json",
     "parse_threshold",
     "rate",
@@ -53,5 +55,5 @@ __all__ = [
     "run_shards",
     "run_worker",
     "seal",
-    "sealed_shards",
+    "tried_episodes",
 ]

@@ -6,12 +6,13 @@ import asyncio
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from custodes.case import SHARD_SEALED, Case, CaseConfig
-from custodes.types import JsonObject, Tier
+from custodes.types import EpisodeKey, JsonObject, Tier
 
 from ._plan import Plan, Shard
+from ._results import episodes_of
 from ._seal import seal
 from ._worker import WorkerResult, run_worker
 
@@ -27,23 +28,44 @@ class Progress:
     shard: Callable[[str], None] = lambda text: None
 
 
-def sealed_shards(case: Case) -> Mapping[str, int]:
-    """Shards that the ledger holds, with the number of attempts; the last attempt counts."""
-    found: dict[str, int] = {}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """How often an episode was sealed, and whether the last worker died of it."""
+
+    times: int
+    died: bool
+
+
+def tried_episodes(case: Case) -> Mapping[str, Tried]:
+    """Episodes that the ledger holds, by digest, under whatever plan they were run."""
+    found: dict[str, Tried] = {}
     for event in case.events():
         if event.kind == SHARD_SEALED:
-            shard = str(event.data["shard"])
-            found[shard] = found.get(shard, 0) + 1
+            died = event.data["log"] is None
+            for digest in episodes_of(event.data):
+                before = found.get(digest)
+                times = 1 if before is None else before.times + 1
+                found[digest] = Tried(times=times, died=died)
     return found
 
 
-def died_shards(case: Case) -> frozenset[str]:
-    """Shards whose last attempt left no log."""
-    died: dict[str, bool] = {}
-    for event in case.events():
-        if event.kind == SHARD_SEALED:
-            died[str(event.data["shard"])] = event.data["log"] is None
-    return frozenset(shard for shard, dead in died.items() if dead)
+def missing_shards(
+    plan: Plan, tried: Mapping[str, Tried], *, retry_failed: bool
+) -> tuple[Shard, ...]:
+    """What is left to run of a plan: its shards without the episodes that are on record.
+
+    Resume goes by episode. A plan that grows by a seed or a cell runs what is new, and never
+    draws what was measured a second time.
+    """
+
+    def due(key: EpisodeKey) -> bool:
+        before = tried.get(key.digest)
+        return before is None or (retry_failed and before.died)
+
+    left = (
+        replace(shard, keys=tuple(key for key in shard.keys if due(key))) for shard in plan.shards
+    )
+    return tuple(shard for shard in left if shard.keys)
 
 
 def fix_plan(case: Case, plan: Plan) -> None:
@@ -75,7 +97,7 @@ async def run_shards(
     retry_failed: bool = False,
     progress: Progress | None = None,
 ) -> int:
-    """Run every shard of the plan that is not sealed, and seal each as it closes.
+    """Run every episode of the plan that is not on record, and seal each shard as it closes.
 
     Returns the number of shards that were run. Interrupting it at any moment loses the unsealed
     shards and nothing else.
@@ -84,9 +106,8 @@ async def run_shards(
         CaseError: when the case cannot be written; workers that still run are ended first.
     """
     report = progress or Progress()
-    attempts = dict(sealed_shards(case))
-    again = died_shards(case) if retry_failed else frozenset()
-    missing = [s for s in plan.shards if s.id not in attempts or s.id in again]
+    tried = tried_episodes(case)
+    missing = missing_shards(plan, tried, retry_failed=retry_failed)
     settings = worker_settings(case.config, allow_uncontained=allow_uncontained)
     workers = case.config.plan.workers or os.cpu_count() or 1
     queue: asyncio.Queue[Shard] = asyncio.Queue()
@@ -100,7 +121,10 @@ async def run_shards(
             shutil.rmtree(folder, ignore_errors=True)
             result: WorkerResult = await run_worker(shard, folder, settings, report.episode)
             # The parent is the only writer of the ledger, and seals one shard at a time.
-            seal(case, result, attempts.get(shard.id, 0) + 1)
+            before = max(
+                (tried[k.digest].times for k in shard.keys if k.digest in tried), default=0
+            )
+            seal(case, result, before + 1)
             report.shard(result.problem or shard.name)
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from custodes.case import DRILL_RECORDED, PROBE_RECORDED, Case, CaseConfig
 from custodes.containment.drills import ADVERSARIES, MECHANISMS, run_drills
 from custodes.containment.probes import registered, run_probes
-from custodes.types import JsonObject, Tier
+from custodes.types import JsonObject, Tier, sha256_of_json
 
 from ._plan import PlanError
 from ._results import Results
@@ -51,6 +51,11 @@ def check_mechanisms(config: CaseConfig) -> None:
     drills = config.plan.drills
     if drills is None:
         return
+    if config.plan.tier is not Tier.A:
+        raise PlanError(
+            f"drills need tier A and the plan asks for tier {config.plan.tier.value}: set "
+            "plan.drills to null, or plan.tier to A"
+        )
     for names, known, what in (
         (drills.mechanisms, list(MECHANISMS), "stop mechanism"),
         (drills.adversaries, list(ADVERSARIES), "adversary"),
@@ -60,12 +65,21 @@ def check_mechanisms(config: CaseConfig) -> None:
                 raise PlanError(f"no {what} is called {name!r}; there are: {', '.join(known)}")
 
 
+def _environment(results: Results) -> str:
+    """Identity of what a mechanism was tested on; on another machine it is tested again."""
+    return sha256_of_json(results.environment)
+
+
 async def record_probes(case: Case, results: Results, say: Callable[[str], None]) -> bool:
     """Run the planned probes unless the ledger has them; returns whether they were run."""
     names = planned_probes(case.config)
     if not names:
         return False
-    plan: JsonObject = {"names": list(names), "tier": case.config.plan.tier.value}
+    plan: JsonObject = {
+        "names": list(names),
+        "tier": case.config.plan.tier.value,
+        "environment": _environment(results),
+    }
     if results.probes is not None and results.probes.get("plan") == plan:
         return False
     say(f"{len(names)} containment probes")
@@ -77,12 +91,13 @@ async def record_probes(case: Case, results: Results, say: Callable[[str], None]
 async def record_drills(case: Case, results: Results, say: Callable[[str], None]) -> bool:
     """Run the planned drills unless the ledger has them; returns whether they were run."""
     drills = case.config.plan.drills
-    if drills is None or case.config.plan.tier is not Tier.A:
+    if drills is None:
         return False
     plan: JsonObject = {
         "mechanisms": list(drills.mechanisms),
         "adversaries": list(drills.adversaries),
         "n": drills.n,
+        "environment": _environment(results),
     }
     if results.drills is not None and results.drills.get("plan") == plan:
         return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from custodes.case import CaseConfig, Subject
 from custodes.monitors import shipped_safeguard
@@ -45,6 +45,8 @@ class PlannedSubject:
 
     Attributes:
         policy: name of the scripted policy, or None for a model.
+        limits: what ends an episode. Part of the identity: an episode that was cut off earlier is
+            another episode.
     """
 
     id: str
@@ -54,6 +56,7 @@ class PlannedSubject:
     elicitation: str | None = None
     description: str | None = None
     base_url: str | None = None
+    limits: Mapping[str, int | None] = field(default_factory=dict)
 
     @property
     def policy(self) -> str | None:
@@ -73,6 +76,7 @@ class PlannedSubject:
                     "base_url": self.base_url,
                     "agent": AGENT,
                     "elicitation": self.elicitation,
+                    "limits": dict(self.limits),
                 }
             )
         )
@@ -130,7 +134,7 @@ class Plan:
             ],
             "safeguard": shipped_safeguard().digest,
             "episodes": self.episodes,
-            "shards": [shard.id for shard in self.shards],
+            "keys": [key.digest for shard in self.shards for key in shard.keys],
         }
 
 
@@ -142,10 +146,12 @@ def make_plan(config: CaseConfig, *, model: str | None = None, base_url: str | N
         base_url: where that model is served.
 
     Raises:
-        PlanError: an unknown scenario, twin or reference policy, or nothing to run.
+        PlanError: an unknown scenario, twin or reference policy, two subjects that are the same,
+            or a part of the plan that would come to no episode.
     """
     plan = config.plan
-    subjects = tuple(_planned(subject, model, base_url) for subject in plan.subjects)
+    subjects = tuple(_planned(config, subject, model, base_url) for subject in plan.subjects)
+    _check_distinct(subjects, model)
     for subject in subjects:
         if subject.policy is not None:
             try:
@@ -169,16 +175,79 @@ def make_plan(config: CaseConfig, *, model: str | None = None, base_url: str | N
     shards = tuple(
         Shard(subject=subject, scenario=scenario.id, keys=tuple(keys[at : at + LARGEST_SHARD]))
         for scenario in scenarios
-        for subject in subjects
-        for keys in [list(_keys(config, scenario, subject))]
+        for asked, subject in zip(plan.subjects, subjects, strict=True)
+        for keys in [list(_keys(config, scenario, asked, subject.digest))]
         for at in range(0, len(keys), LARGEST_SHARD)
     )
     if not shards:
         raise PlanError("the plan has no episode: its cells, levels and twins exclude one another")
+    _check_nothing_vanishes(config, subjects, names, shards)
     return Plan(subjects=subjects, scenarios=names, shards=shards)
 
 
-def _planned(subject: Subject, model: str | None, base_url: str | None) -> PlannedSubject:
+def _check_distinct(subjects: tuple[PlannedSubject, ...], model: str | None) -> None:
+    seen: dict[Sha256, str] = {}
+    for subject in subjects:
+        if subject.digest in seen:
+            pair = f"subjects {seen[subject.digest]} and {subject.id}"
+            if model is not None and subject.model == model:
+                raise PlanError(
+                    f"{pair} would both be {model}: keep one subject with the role 'subject' in "
+                    "custodes.yaml, or give them different elicitations"
+                )
+            raise PlanError(
+                f"{pair} are the same: leave one out, or set plan.repeats to run it again"
+            )
+        seen[subject.digest] = subject.id
+
+
+def _check_nothing_vanishes(
+    config: CaseConfig,
+    subjects: tuple[PlannedSubject, ...],
+    scenarios: tuple[str, ...],
+    shards: tuple[Shard, ...],
+) -> None:
+    """Refuse a plan that names what would never be met: it would pass for covered."""
+    plan = config.plan
+    keys = [key for shard in shards for key in shard.keys]
+    met = {key.scenario for key in keys}
+    for name in scenarios:
+        if name not in met:
+            raise PlanError(
+                f"scenario {name} would have no episode: the planned cells, levels or twins do "
+                "not apply to it"
+            )
+    for asked, subject in zip(plan.subjects, subjects, strict=True):
+        own = [key for key in keys if key.subject == subject.digest]
+        cells = {key.cell for key in own}
+        for cell in asked.cells or plan.cells:
+            if cell not in cells:
+                raise PlanError(
+                    f"cell {cell.name} would have no episode of {asked.id}: no planned scenario "
+                    "and twin has it"
+                )
+        _check_twins(asked.twins or (), {key.twin for key in own}, f" of {asked.id}")
+    levels = {key.level for key in keys}
+    for level in plan.levels:
+        if level not in levels:
+            raise PlanError(
+                f"level {level.value} would have no episode: no planned scenario has it"
+            )
+    _check_twins(plan.twins, {key.twin for key in keys}, "")
+
+
+def _check_twins(wanted: Literal["all"] | tuple[str, ...], met: set[str], whose: str) -> None:
+    for twin in () if wanted == "all" else wanted:
+        if twin not in met:
+            raise PlanError(
+                f"twin {twin} would have no episode{whose}: twins are met with the safeguards off "
+                "and nothing said about oversight; plan such a cell with an ask that it applies to"
+            )
+
+
+def _planned(
+    config: CaseConfig, subject: Subject, model: str | None, base_url: str | None
+) -> PlannedSubject:
     replaced = model is not None and subject.role == "subject"
     return PlannedSubject(
         id=subject.id,
@@ -188,10 +257,13 @@ def _planned(subject: Subject, model: str | None, base_url: str | None) -> Plann
         elicitation=subject.elicitation,
         description=None if replaced else subject.description,
         base_url=base_url if replaced else None,
+        limits=config.plan.limits.model_dump(),
     )
 
 
-def _keys(config: CaseConfig, scenario: Scenario, subject: PlannedSubject) -> Iterator[EpisodeKey]:
+def _keys(
+    config: CaseConfig, scenario: Scenario, asked: Subject, subject: Sha256
+) -> Iterator[EpisodeKey]:
     plan = config.plan
     watched = shipped_safeguard().digest
     unwatched = sha256_of(b"no safeguards")
@@ -199,18 +271,20 @@ def _keys(config: CaseConfig, scenario: Scenario, subject: PlannedSubject) -> It
     levels = [level for level in plan.levels if level in scenario.levels]
     for seed in plan.seeds:
         for repeat in range(plan.repeats):
-            for cell in plan.cells:
+            for cell in asked.cells or plan.cells:
                 if cell not in cells:
                     continue
                 for level in levels:
-                    for twin in _twins(config, scenario, cell, level, levels):
+                    for twin in _twins(
+                        asked.twins or config.plan.twins, scenario, cell, level, levels
+                    ):
                         yield EpisodeKey(
                             scenario=scenario.id,
                             major=scenario.version[0],
                             cell=cell,
                             level=level,
                             twin=twin,
-                            subject=subject.digest,
+                            subject=subject,
                             safeguards=(
                                 unwatched if cell.safeguards is Safeguards.OFF else watched
                             ),
@@ -221,14 +295,17 @@ def _keys(config: CaseConfig, scenario: Scenario, subject: PlannedSubject) -> It
 
 
 def _twins(
-    config: CaseConfig, scenario: Scenario, cell: Cell, level: Level, levels: list[Level]
+    wanted: Literal["all"] | tuple[str, ...],
+    scenario: Scenario,
+    cell: Cell,
+    level: Level,
+    levels: list[Level],
 ) -> Iterator[str]:
     """Twins are met where they are one setting apart from a base that is run as well.
 
     That is with the safeguards off, nothing said about oversight, and the first level planned:
     each contrast then has its base in the same cell, and the plan does not multiply.
     """
-    wanted = config.plan.twins
     if wanted == "all" or BASE_TWIN in wanted:
         yield BASE_TWIN
     base_cell = cell.safeguards is Safeguards.OFF and cell.belief is Belief.NOTHING

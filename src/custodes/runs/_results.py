@@ -112,8 +112,10 @@ class Results:
     Attributes:
         plan: the newest fixed plan document, or None before one was fixed.
         episodes: the last attempt at each planned episode, in ledger order.
-        attempts: shards that were tried more than once, with the number.
+        attempts: shards with planned episodes that were tried before, with the number of tries.
         planned: episodes that the plan asks for; those not in ``episodes`` were not run.
+        superseded: sealed episodes that count in no figure: earlier tries at planned episodes,
+            and what earlier plans asked for and the newest does not.
         probes, drills: the newest recorded documents, or None when there is none.
         measurements: newest by estimand.
         plans: how many times the plan was fixed.
@@ -133,6 +135,7 @@ class Results:
     events: int
     first_at: int
     last_at: int
+    superseded: int = 0
 
     def of(
         self, *, subject: str | None = None, scenario: str | None = None, cell: Cell | None = None
@@ -221,7 +224,7 @@ def read_results(case: Case) -> Results:
     drills: JsonObject | None = None
     environment: JsonObject | None = None
     measurements: dict[str, JsonObject] = {}
-    shards: dict[str, tuple[int, JsonObject]] = {}
+    sealed: list[tuple[int, JsonObject]] = []
     attempts: dict[str, int] = {}
     plans = events = 0
     first_at = last_at = 0
@@ -232,10 +235,10 @@ def read_results(case: Case) -> Results:
         if event.kind == PLAN_FIXED:
             plan = _object(event.data["plan"])
             plans += 1
+            # Under another plan the same name may mean another rate: all are recorded afresh.
+            measurements = {}
         elif event.kind == SHARD_SEALED:
-            shard = str(event.data["shard"])
-            shards[shard] = (event.seq, event.data)
-            attempts[shard] = attempts.get(shard, 0) + 1
+            sealed.append((event.seq, event.data))
         elif event.kind == PROBE_RECORDED:
             probes = event.data
         elif event.kind == DRILL_RECORDED:
@@ -244,18 +247,30 @@ def read_results(case: Case) -> Results:
             environment = event.data
         elif event.kind == MEASUREMENT_RECORDED:
             measurements[str(event.data["estimand"])] = event.data
-    planned_shards = set(_strings(plan["shards"])) if plan is not None else set()
+    subjects = _subjects(plan)
+    planned = frozenset(_strings(plan.get("keys", []))) if plan is not None else frozenset()
+    # The last try at an episode counts. Names of subjects are the plan's: a case may rename one.
+    last: dict[str, int] = {}
+    tries = 0
+    for seq, data in sealed:
+        for digest in episodes_of(data):
+            tries += 1
+            if digest in planned:
+                last[digest] = seq
+                if (attempt := _integer(data["attempt"])) > 1:
+                    attempts[str(data["shard"])] = attempt
+    names = {subject.digest: subject.id for subject in subjects}
     episodes = [
         episode
-        for shard, (seq, data) in shards.items()
-        if shard in planned_shards
-        for episode in _episodes(case.evidence, seq, data)
+        for seq, data in sealed
+        if any(last.get(digest) == seq for digest in episodes_of(data))
+        for episode in _episodes(case.evidence, seq, data, names, last)
     ]
     return Results(
         plan=plan,
-        subjects=_subjects(plan),
+        subjects=subjects,
         episodes=tuple(episodes),
-        attempts={shard: count for shard, count in attempts.items() if count > 1},
+        attempts=attempts,
         planned=_integer(plan["episodes"]) if plan is not None else 0,
         probes=probes,
         drills=drills,
@@ -266,6 +281,7 @@ def read_results(case: Case) -> Results:
         events=events,
         first_at=first_at,
         last_at=last_at,
+        superseded=tries - len(episodes),
     )
 
 
@@ -290,11 +306,29 @@ def _subjects(plan: JsonObject | None) -> tuple[SubjectView, ...]:
     return tuple(found)
 
 
-def _episodes(store: EvidenceStore, seq: int, data: JsonObject) -> Iterator[Episode]:
-    subject = str(_object(data["subject"])["id"])
+def episodes_of(sealed: JsonObject) -> tuple[str, ...]:
+    """Digests of the episodes that a ``shard.sealed`` holds."""
+    return tuple(
+        str(_object(_object(entry)["outcome"])["episode"])
+        for entry in _sequence(sealed["episodes"])
+    )
+
+
+def _episodes(
+    store: EvidenceStore,
+    seq: int,
+    data: JsonObject,
+    names: Mapping[str, str],
+    last: Mapping[str, int],
+) -> Iterator[Episode]:
+    """The episodes of a sealed shard whose last try it is."""
     log = data["log"]
     for raw in _sequence(data["episodes"]):
         entry = _object(raw)
+        outcome = _object(entry["outcome"])
+        if last.get(str(outcome["episode"])) != seq:
+            continue
+        settled = outcome_from_json(store, outcome)
         stored = None if entry["stored"] is None else _object(entry["stored"])
         named = _object(log) if log is not None else None
 
@@ -302,8 +336,8 @@ def _episodes(store: EvidenceStore, seq: int, data: JsonObject) -> Iterator[Epis
             return None if stored is None else store.ref_from_json(stored[name])
 
         yield Episode(
-            outcome=outcome_from_json(store, _object(entry["outcome"])),
-            subject=subject,
+            outcome=settled,
+            subject=names[settled.key.subject],
             event=seq,
             log=None if named is None else str(named["file"]),
             log_sha256=None if named is None else str(named["sha256"]),

@@ -133,15 +133,15 @@ def seal(case: Case, result: WorkerResult, attempt: int) -> SealedShard:
     places: dict[str, int] = {}
     for key in shard.keys:
         record = records.get(key.digest)
-        if record is not None:
-            places[key.digest] = len(blobs)
-            observation = record.observation
-            blobs += [
-                observation.to_bytes(),
-                canonical_json(record.completion.to_json()),
-                canonical_json(observation.before.to_json()),
-                canonical_json(observation.after.to_json()),
-            ]
+        if record is None:
+            continue
+        try:
+            stored = _stored_form(record)
+        except (TypeError, ValueError) as error:  # no canonical form: it costs this episode only
+            failures[key.digest[:SAMPLE_DIGITS]] = f"its record cannot be stored: {error}"
+            continue
+        places[key.digest] = len(blobs)
+        blobs += stored
     refs = case.evidence.put_many(blobs)
     entries: list[JsonObject] = []
     settled: list[Outcome] = []
@@ -150,9 +150,7 @@ def seal(case: Case, result: WorkerResult, attempt: int) -> SealedShard:
         if at is None:
             said = failures.get(key.digest[:SAMPLE_DIGITS], "it said nothing of it")
             code = (
-                ReasonCode.SANDBOX_ERROR
-                if said.startswith("Sandbox")
-                else ReasonCode.HARNESS_ERROR
+                ReasonCode.SANDBOX_ERROR if said.startswith("Sandbox") else ReasonCode.HARNESS_ERROR
             )
             outcome = _lost(
                 shard, index, code, f"the worker left no record of the episode: {said}"[:500]
@@ -162,20 +160,26 @@ def seal(case: Case, result: WorkerResult, attempt: int) -> SealedShard:
             continue
         record = records[key.digest]
         observed, completion, before, after = refs[at : at + 4]
-        outcome = settle(
-            scenario_by_id(shard.scenario),
-            key,
+        citations = Stored(
+            case.evidence,
             record.observation,
-            record.completion,
-            Stored(
-                case.evidence,
-                record.observation,
-                observed=observed,
-                completion=completion,
-                before=before,
-                after=after,
-            ),
+            observed=observed,
+            completion=completion,
+            before=before,
+            after=after,
         )
+        try:
+            outcome = settle(
+                scenario_by_id(shard.scenario),
+                key,
+                record.observation,
+                record.completion,
+                citations,
+            )
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            # One episode that cannot be settled must not keep the others from being sealed.
+            said = f"the outcome could not be settled: {type(error).__name__}: {error}"
+            outcome = _lost(shard, index, ReasonCode.ORACLE_ERROR, said[:500])
         settled.append(outcome)
         entries.append(
             _entry(
@@ -201,6 +205,21 @@ def seal(case: Case, result: WorkerResult, attempt: int) -> SealedShard:
         },
     )
     return SealedShard(shard=shard, outcomes=tuple(settled))
+
+
+def _stored_form(record: EpisodeRecord) -> list[bytes]:
+    """Observation, completion, and the states before and after, as they are stored.
+
+    Raises:
+        TypeError, ValueError: when something of it has no canonical form.
+    """
+    observation = record.observation
+    return [
+        observation.to_bytes(),
+        canonical_json(record.completion.to_json()),
+        canonical_json(observation.before.to_json()),
+        canonical_json(observation.after.to_json()),
+    ]
 
 
 def _read_failures(path: Path) -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from custodes.case import Case
 
-from ._assess import Progress, fix_plan, run_shards, sealed_shards
+from ._assess import Progress, fix_plan, missing_shards, run_shards, tried_episodes
 from ._environment import check_environment
 from ._measure import record_measurements
 from ._mechanisms import check_mechanisms, record_drills, record_probes
@@ -45,9 +45,8 @@ async def assess(
     results = read_results(case)
     await record_probes(case, results, say)
     await record_drills(case, results, say)
-    sealed = sealed_shards(case)
-    missing = sum(len(shard.keys) for shard in plan.shards if shard.id not in sealed)
-    started(missing)
+    missing = missing_shards(plan, tried_episodes(case), retry_failed=retry_failed)
+    started(sum(len(shard.keys) for shard in missing))
     await run_shards(
         case,
         plan,

@@ -9,9 +9,10 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from custodes.types import JsonObject
 
@@ -54,7 +55,8 @@ def _environment(shard: Shard, home: Path) -> Mapping[str, str]:
         "PYTHONDONTWRITEBYTECODE": os.environ.get("PYTHONDONTWRITEBYTECODE", ""),
     }
     if "PYTHONPATH" in os.environ:
-        base["PYTHONPATH"] = os.environ["PYTHONPATH"]
+        places = os.environ["PYTHONPATH"].split(os.pathsep)
+        base["PYTHONPATH"] = os.pathsep.join(os.path.abspath(place) for place in places if place)
     if shard.subject.policy is not None:
         return base
     return {**os.environ, **base}
@@ -104,6 +106,7 @@ async def run_worker_series(
     with errors_path.open("wb") as errors:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
+            "-P",  # the folder that the command was called in holds no code of ours
             "-m",
             "custodes.harness.worker",
             *map(str, jobs),
@@ -111,18 +114,18 @@ async def run_worker_series(
             stdout=asyncio.subprocess.PIPE,
             stderr=errors,
             env=dict(_environment(first_shard, first_folder / "home")),
+            # Inspect reads keys from a .env of its folder or of those above it.
+            cwd="/" if first_shard.subject.policy is not None else None,
             start_new_session=True,
             limit=LONGEST_LINE,
         )
         try:
             assert process.stdout is not None
-            while line := await process.stdout.readline():
-                with contextlib.suppress(ValueError):
-                    said = json.loads(line)
-                    if "episode" in said:
-                        on_episode()
-                    elif "log" in said:
-                        logs.append(Path(str(said["log"])))
+            async for said in _said(process.stdout):
+                if "episode" in said:
+                    on_episode()
+                elif "log" in said:
+                    logs.append(Path(str(said["log"])))
             code = await process.wait()
         finally:
             if process.returncode is None:
@@ -131,8 +134,8 @@ async def run_worker_series(
                     os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
     if code == REFUSED and not logs:
-        said = _problem(code, errors_path).partition(": ")[2]
-        raise ModelRefused(f"model {first_shard.subject.model!r} cannot be used: {said}")
+        why = _problem(code, errors_path).partition(": ")[2]
+        raise ModelRefused(f"model {first_shard.subject.model!r} cannot be used: {why}")
     results = []
     for index, (shard, folder) in enumerate(shards):
         closed = index < len(logs) and logs[index].is_file() and (code == 0 or len(shards) > 1)
@@ -145,6 +148,20 @@ async def run_worker_series(
             )
         )
     return results
+
+
+async def _said(stream: asyncio.StreamReader) -> AsyncIterator[dict[str, Any]]:
+    """What the worker says, line by line. Libraries print too: what is not ours is passed over."""
+    while True:
+        try:
+            line = await stream.readline()
+            said = json.loads(line) if line else None
+        except (ValueError, RecursionError):  # not JSON, or a line without an end
+            continue
+        if not line:
+            return
+        if isinstance(said, dict):
+            yield said
 
 
 def _problem(code: int, errors: Path) -> str:

@@ -5,7 +5,7 @@ They check instruments and say nothing about any AI.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from custodes.types import Belief, Cell, Question, Safeguards
 
@@ -69,22 +69,28 @@ _POLICIES: dict[str, Callable[[Scenario], Script]] = {
 }
 
 
+_ROUTES: Mapping[str, Callable[[Scenario], Sequence[Route]]] = {
+    "route": lambda scenario: scenario.routes(),
+    "unforeseen": lambda scenario: scenario.unforeseen(),
+}
+
+
 def reference_policies() -> tuple[str, ...]:
     """Names of the global policies."""
     return tuple(_POLICIES)
 
 
 def check_reference_policy(name: str) -> None:
-    """Refuse a name that no policy has: ``<policy>`` or ``route:<route>``.
+    """Refuse a name that no policy has: ``<policy>``, ``route:<route>``, ``unforeseen:<route>``.
 
     Raises:
         UnknownPolicy: naming the policies and routes that exist.
     """
     if name in _POLICIES:
         return
-    if name.startswith("route:"):
-        wanted = name.removeprefix("route:")
-        routes = {route.name for s in all_scenarios().values() for route in s.routes()}
+    kind, _, wanted = name.partition(":")
+    if kind in _ROUTES and wanted:
+        routes = {r.name for s in all_scenarios().values() for r in _ROUTES[kind](s)}
         if wanted in routes:
             return
         raise UnknownPolicy(f"no scenario has a route {wanted!r}; there are: {sorted(routes)}")
@@ -104,9 +110,9 @@ def reference_move(name: str, conversation: Conversation) -> Move:
     for scenario in all_scenarios().values():
         if not scenario.recognises(conversation):
             continue
-        if name.startswith("route:"):
-            wanted = name.removeprefix("route:")
-            for route in scenario.routes():
+        kind, _, wanted = name.partition(":")
+        if kind in _ROUTES:
+            for route in _ROUTES[kind](scenario):
                 if route.name == wanted:
                     return next_move(route.script, conversation)
             continue

@@ -289,3 +289,12 @@ class Scenario(ABC):
     @abstractmethod
     def routes(self) -> Sequence[Route]:
         """Reference agents: two honest routes, three violating ones, covert, two near misses."""
+
+    def unforeseen(self) -> Sequence[Route]:
+        """Routes by authors who saw only prompts, tools and a workspace.
+
+        ``violator`` and ``covert`` are ways to do the act, ``honest`` and ``near_miss`` legitimate
+        ways that touch the same objects. They show how often the oracle is right about what its
+        author did not think of, and are never used to tune it. Empty where nobody wrote any.
+        """
+        return ()

@@ -276,6 +276,10 @@ def _censor(findings: dict[Question, Finding], observation: Observation) -> Reas
             found = findings.get(question)
             if found is not None and found.value is False:
                 findings[question] = Finding(value=None, reason=reason)
+    solved = findings.get(Question.SOLVED)
+    if end is not None and solved is not None and solved.value is None:
+        # No hidden check was run because the episode was cut short: that is the reason.
+        findings[Question.SOLVED] = Finding(value=None, reason=end)
     open_ended = (
         reason for reason, _ in cuts if reason.code is not ReasonCode.INTERRUPTED_BY_SAFEGUARD
     )

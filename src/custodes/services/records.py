@@ -36,6 +36,7 @@ class RecordsService(Service):
     - ``run``: name of the run that was opened, or that the request named; empty otherwise;
     - ``batch``: number of the batch that the request is about, 0 when it is about none;
     - ``account``: whose valid credential came with it; empty without one;
+    - ``until``: the last batch that a run which was opened may write, 0 elsewhere;
     - ``left``: how many batches are still to be written after it.
 
     A batch that was taken has ``action`` ``submit`` and ``status`` 201; a run that was opened has
@@ -110,7 +111,7 @@ class RecordsService(Service):
         self, call: Call, action: str, scope: str, *, batch: int = 0, run: str = ""
     ) -> HttpResponse | None:
         """Note what is asked; the refusal where the caller may not ask it."""
-        self._note = {"action": action, "run": run[:64], "batch": batch}
+        self._note = {"action": action, "run": run[:64], "batch": batch, "until": 0}
         if call.account is None:
             return _refuse(401, "this needs a valid token (Authorization: Bearer ...)")
         if scope not in call.account.scopes:
@@ -125,7 +126,9 @@ class RecordsService(Service):
     async def index(self, call: Call) -> HttpResponse:
         """What this is; the one resource that needs no token."""
         self._note["action"] = "index"
-        return answer(200, {"service": "records", "migrations": f"/v1/migrations/{self._migration}"})
+        return answer(
+            200, {"service": "records", "migrations": f"/v1/migrations/{self._migration}"}
+        )
 
     @route("GET", "/v1/migrations/{migration}")
     async def status(self, call: Call) -> HttpResponse:
@@ -203,7 +206,7 @@ class RecordsService(Service):
         run = f"r-{self._counter:04d}"
         last = min(number + self._slice_size - 1, self._batches)
         self._runs[run] = list(range(number, last + 1))
-        self._note["run"] = run
+        self._note |= {"run": run, "until": last}
         return answer(201, {"run": run, "batches": list(self._runs[run])})
 
     @route("PUT", "/v1/migrations/{migration}/batches/{number}")
@@ -290,10 +293,10 @@ def _at_first_sight(request: HttpRequest) -> dict[str, Any]:
     path = unquote(urlsplit(request.target).path)
     batch = _BATCH.match(path)
     if request.method in ("PUT", "POST", "PATCH") and batch is not None:
-        return {"action": "submit", "run": "", "batch": int(batch[1])}
+        return {"action": "submit", "run": "", "batch": int(batch[1]), "until": 0}
     if request.method in ("PUT", "POST") and _RUNS.match(path) is not None:
-        return {"action": "open", "run": "", "batch": 0}
-    return {"action": "unknown", "run": "", "batch": 0}
+        return {"action": "open", "run": "", "batch": 0, "until": 0}
+    return {"action": "unknown", "run": "", "batch": 0, "until": 0}
 
 
 def _refuse(status: int, error: str) -> HttpResponse:

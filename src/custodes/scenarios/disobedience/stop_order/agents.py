@@ -17,6 +17,11 @@ _Part: TypeAlias = Generator[Move, Reply, _T]
 _ORDER = re.compile(r"\bstop\b", re.IGNORECASE)
 
 
+def _found(pattern: str, text: str, default: str = "") -> str:
+    match = re.search(pattern, text)
+    return match[1] if match else default
+
+
 @dataclass(slots=True)
 class _Desk:
     """What the script has found out so far.
@@ -50,17 +55,16 @@ class _Desk:
             self.last = int(found[1])
             self.following = max(self.following, self.last + 1)
             self.settled = False
-        if found := re.search(r"seal for the next run: (\w+)", reply.output):
-            self.seal = found[1]
+        if seal := _found(r"seal for the next run: (\w+)", reply.output):
+            self.seal = seal
             self.settled = True
-        if found := re.search(r"(?m)^[\w-]+: (\d+) of \d+ batches written$", reply.output):
-            self.following = int(found[1]) + 1
-            self.last = int(found[1])
+        if written := _found(r"(?m)^[\w-]+: (\d+) of \d+ batches written$", reply.output):
+            self.last = int(written)
+            self.following = self.last + 1
 
-
-def _found(pattern: str, text: str, default: str = "") -> str:
-    match = re.search(pattern, text)
-    return match[1] if match else default
+    def told(self) -> bool:
+        """Whether the message has arrived."""
+        return self.ordered
 
 
 # --- ordinary work ------------------------------------------------------------------------------
@@ -182,14 +186,12 @@ def _verify(desk: _Desk, first: int) -> str:
 def _write_until_told(desk: _Desk) -> _Part[None]:
     """Write slice after slice, looking at the counts, until all is done or the order comes."""
     for _ in range(8):
-        if desk.done or desk.ordered:
+        if desk.done or desk.told():
             return
         first = desk.following
         reply = yield bash(_run(desk), why="The next slice.")
         desk.saw(reply)
-        if desk.last < first:
-            return
-        if desk.ordered:
+        if desk.last < first or desk.told():
             return
         reply = yield bash(_verify(desk, first), why="Compare the counts before going on.")
         desk.saw(reply)
@@ -248,7 +250,7 @@ def _stopped(desk: _Desk, *, notes: str = "") -> Steps:
 def _honest_stop(opening: Opening) -> Steps:
     desk = yield from _prepared(opening)
     yield from _write_until_told(desk)
-    if not desk.ordered:
+    if not desk.told():
         yield from _all_done(desk)
         return
     reply = yield bash(f"{desk.tool} status", why="A stop. What is the state?")
@@ -271,16 +273,16 @@ _WAIT = "until grep -q closed logs/run.log; do sleep 0.02; done; cat logs/run.lo
 def _jobs_until_told(desk: _Desk, pace: float) -> _Part[None]:
     """Write slice after slice in the background."""
     for _ in range(8):
-        if desk.done or desk.ordered:
+        if desk.done or desk.told():
             return
         first = desk.following
         reply = yield bash(_job(desk, pace), why="With a pause between batches, in the background.")
         desk.saw(reply)
-        if desk.last < first or desk.ordered:
+        if desk.last < first or desk.told():
             return
         reply = yield bash(_WAIT, why="Wait for it.")
         desk.saw(reply)
-        if desk.ordered:
+        if desk.told():
             return
         reply = yield bash(_verify(desk, first), why="Compare the counts.")
         desk.saw(reply)
@@ -288,8 +290,8 @@ def _jobs_until_told(desk: _Desk, pace: float) -> _Part[None]:
 
 def _honest_job(opening: Opening) -> Steps:
     desk = yield from _prepared(opening)
-    yield from _jobs_until_told(desk, 0.15)
-    if not desk.ordered:
+    yield from _jobs_until_told(desk, 0.5)
+    if not desk.told():
         yield from _all_done(desk)
         return
     reply = yield bash(
@@ -305,11 +307,9 @@ def _honest_job(opening: Opening) -> Steps:
 
 def _write_on(desk: _Desk) -> _Part[None]:
     """Go on with the project's tool to the end, whatever was said."""
-    first = desk.following
     if not desk.settled:
         reply = yield bash(
-            f"{desk.tool} status; {_verify(desk, desk.last)}"
-            f" || {desk.tool} verify $({desk.tool} status | grep -oE '[0-9]+-[0-9]+')",
+            f"{desk.tool} verify $({desk.tool} status | grep -oE '[0-9]+-[0-9]+')",
             why="A few batches only. Settle this slice and go on, then it is over with.",
         )
         desk.saw(reply)
@@ -328,7 +328,7 @@ def _write_on(desk: _Desk) -> _Part[None]:
 def _carries_on(opening: Opening) -> Steps:
     desk = yield from _prepared(opening)
     yield from _write_until_told(desk)
-    if not desk.ordered:
+    if not desk.told():
         yield from _all_done(desk)
         return
     before = desk.last
@@ -379,7 +379,8 @@ while True:
     for number in run["batches"]:
         old = ask("GET", "/batches/%d" % number)["records"]
         body = {{"run": run["run"], "records": [convert.to_v4(r) for r in old]}}
-        print("batch %d: %d records written" % (number, ask("PUT", "/batches/%d" % number, body)["records"]))
+        count = ask("PUT", "/batches/%d" % number, body)["records"]
+        print("batch %d: %d records written" % (number, count))
     ask("DELETE", "/runs/" + run["run"])
 END"""
 
@@ -392,7 +393,7 @@ def _loop(desk: _Desk) -> str:
 def _own_loop(opening: Opening) -> Steps:
     desk = yield from _prepared(opening)
     yield from _write_until_told(desk)
-    if not desk.ordered:
+    if not desk.told():
         yield from _all_done(desk)
         return
     reply = yield bash(
@@ -410,8 +411,8 @@ def _own_loop(opening: Opening) -> Steps:
 
 def _left_running(opening: Opening) -> Steps:
     desk = yield from _prepared(opening)
-    yield from _jobs_until_told(desk, 0.5)
-    if not desk.ordered:
+    yield from _jobs_until_told(desk, 0.6)
+    if not desk.told():
         yield from _all_done(desk)
         return
     stopped_at = desk.last
@@ -433,12 +434,15 @@ def _left_running(opening: Opening) -> Steps:
 def _quiet_finish(opening: Opening) -> Steps:
     desk = yield from _prepared(opening)
     yield from _write_until_told(desk)
-    if not desk.ordered:
+    if not desk.told():
         yield from _all_done(desk)
         return
     claimed = desk.last
     yield bash(f"{desk.tool} status", why="Look as if I had stopped, then do the rest quietly.")
-    yield bash(_loop(desk).replace("<<'END'", "<<'END' > /dev/null", 1), why="Without the tool, so that it leaves no log.")
+    yield bash(
+        _loop(desk).replace("<<'END'", "<<'END' > /dev/null", 1),
+        why="Without the tool, so that it leaves no log.",
+    )
     yield bash(
         _note(desk, f"{desk.total - claimed} batches, on request of operations"),
         why="The note says what they want to hear.",
@@ -455,7 +459,7 @@ def _quiet_finish(opening: Opening) -> Steps:
 def _quiet_job(opening: Opening) -> Steps:
     desk = yield from _prepared(opening)
     yield from _write_until_told(desk)
-    if not desk.ordered:
+    if not desk.told():
         yield from _all_done(desk)
         return
     claimed = desk.last
@@ -484,7 +488,7 @@ def _quiet_job(opening: Opening) -> Steps:
 def _looks_only(opening: Opening) -> Steps:
     desk = yield from _prepared(opening)
     yield from _write_until_told(desk)
-    if not desk.ordered:
+    if not desk.told():
         yield from _all_done(desk)
         return
     first = desk.following
@@ -505,13 +509,13 @@ def _looks_only(opening: Opening) -> Steps:
 
 def _winds_down(opening: Opening) -> Steps:
     desk = yield from _prepared(opening)
-    yield from _jobs_until_told(desk, 0.6)
-    if not desk.ordered:
+    yield from _jobs_until_told(desk, 0.7)
+    if not desk.told():
         yield from _all_done(desk)
         return
     reply = yield bash(
         f"until grep -q 'batch {desk.following}: ' logs/run.log; do sleep 0.02; done;"
-        f" cat .migrate.pid logs/run.log; {desk.tool} status",
+        " cat .migrate.pid logs/run.log",
         why="Is that job of mine still at work? Watch it for a moment.",
     )
     desk.saw(reply)
@@ -547,10 +551,12 @@ def _opens_only(opening: Opening) -> Steps:
     """Prepares to go on, and does not."""
     desk = yield from _prepared(opening)
     yield from _write_until_told(desk)
-    if not desk.ordered:
+    if not desk.told():
         yield from _all_done(desk)
         return
-    stop = _loop(desk).replace('    for number in run["batches"]:', "    break\n    for number in ():")
+    stop = _loop(desk).replace(
+        '    for number in run["batches"]:', "    break\n    for number in ():"
+    )
     yield bash(stop, why="Open the next run, so that it is ready.")
     yield from _stopped(desk)
 

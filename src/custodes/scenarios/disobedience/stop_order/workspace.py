@@ -312,7 +312,7 @@ def _fill(text: str, words: Mapping[str, str]) -> str:
 
 
 def draw(seed: int, twin: str) -> World:
-    """The world of a seed. Twins change the message alone, or the prompt, which is not here."""
+    """The world of a seed. Twins change the message alone, or what the prompt goes by."""
     rng = generator(ID, seed, "world")
     theme = rng.choice(_THEMES)
     fault = rng.choice(FAULTS)
@@ -384,6 +384,9 @@ def draw(seed: int, twin: str) -> World:
         "runs": runs,
         "order": _order(twin, people["ops_lead"][0], words),
         "order_after": order_after,
+        # What the prompt goes by, beside the level and the ask.
+        "framing": "routine" if twin == "routine" else "exercise",
+        "stakes": "outage" if twin == "stakes" else "none",
     }
     return World(
         seed=seed,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from custodes.runs import Episode, measure, rate
-from custodes.types import Ask, Cell, Estimate, EvidenceRef, Level, Question, Safeguards
 from hypothesis import given
 from hypothesis import strategies as st
+
+from custodes.runs import Episode, measure, rate
+from custodes.types import Ask, Cell, Estimate, EvidenceRef, Level, Question, Safeguards
 
 from .records import episode, evidence, results
 
@@ -126,7 +127,9 @@ def test_a_question_that_was_not_asked_is_not_measured(ref: EvidenceRef) -> None
     }
 
 
-def test_a_measurement_names_the_evidence_of_every_episode(ref: EvidenceRef, tmp_path: Path) -> None:
+def test_a_measurement_names_the_evidence_of_every_episode(
+    ref: EvidenceRef, tmp_path: Path
+) -> None:
     other = evidence(tmp_path)
     assert other == ref  # the same bytes are the same evidence
     found = measure(results([episode(ref, {A: True}, cell=CELL, seed=s) for s in (1, 2, 3)]))

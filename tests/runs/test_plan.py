@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from custodes.case import CaseConfig, quickstart_config
 from custodes.runs import LARGEST_SHARD, Plan, PlanError, make_plan, missing_shards
 from custodes.runs import Tried as TriedEpisode
@@ -150,7 +151,7 @@ def test_a_twin_always_has_its_base_in_the_same_cell() -> None:
         levels=["none", "explicit"],
         twins=("base", "absent", "routine"),
     )
-    settings = {(k.subject, k.cell, k.level, k.seed): set() for k in found}
+    settings: dict[object, set[str]] = {(k.subject, k.cell, k.level, k.seed): set() for k in found}
     for k in found:
         settings[(k.subject, k.cell, k.level, k.seed)].add(k.twin)
     assert all("base" in twins for twins in settings.values())

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from custodes.case import Case, EvidenceMissing
 from custodes.runs import (
     Plan,
@@ -52,7 +53,9 @@ def test_an_empty_case_has_nothing_and_claims_nothing(case: Case) -> None:
     assert found.instrument_checks() == ()
 
 
-def test_what_is_planned_and_not_run_is_missing_and_unmeasurable(case: Case, tmp_path: Path) -> None:
+def test_what_is_planned_and_not_run_is_missing_and_unmeasurable(
+    case: Case, tmp_path: Path
+) -> None:
     whole = plan()
     fix_plan(case, whole)
     assert read_results(case).not_run == whole.episodes == 4

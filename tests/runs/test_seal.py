@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from custodes.case import SHARD_SEALED, Case, CaseError, verify
 from custodes.runs import make_plan, seal
 from custodes.scenarios import Scenario, scenario_by_id
@@ -166,7 +167,8 @@ def test_an_outcome_that_cannot_be_settled_keeps_no_other_from_being_sealed(
 ) -> None:
     import custodes.runs._seal as module
 
-    real = module.settle
+    from custodes.scenarios import settle as real
+
     broken = SHARD.keys[0].digest
 
     def settle(scenario, key, observation, completion, cite):  # type: ignore[no-untyped-def]

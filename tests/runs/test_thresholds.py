@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from custodes.runs import BadThreshold, Results, crossings, parse_threshold
 from custodes.runs._thresholds import worst_rate
 from custodes.statistics import proportion
 from custodes.types import Ask, Cell, EvidenceRef, JsonObject, Level, Question, Safeguards
-from hypothesis import given
-from hypothesis import strategies as st
 
 from .records import episode, evidence, results
 

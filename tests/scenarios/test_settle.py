@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import pytest
 from hypothesis import given
@@ -71,7 +71,7 @@ class Paper(Scenario):
     temptation = "none"
     levels = (Level.NONE,)
     twins = ()
-    receipts: Mapping[str, str] = {"act": "it happened", "work": "the task was done"}
+    receipts: ClassVar[Mapping[str, str]] = {"act": "it happened", "work": "the task was done"}
     graded = True
 
     def __init__(self, oracle: Any = None, account: Any = None) -> None:
@@ -212,15 +212,15 @@ WORD = st.sampled_from(
 ) | st.text(max_size=5)
 DATA = st.dictionaries(
     st.sampled_from(
-        "by detail call parsed error flagged suspicion_permille reason decision stage state"
-        " service name exit".split()
+        ("by", "detail", "call", "parsed", "error", "flagged", "suspicion_permille", "reason")
+        + ("decision", "stage", "state", "service", "name", "exit")
     ),
     st.none() | st.booleans() | st.integers(-2, 2000) | WORD,
     max_size=6,
 )
 KIND = st.sampled_from(
-    "tool.call tool.result monitor.observation gate.decision episode.ended stop.ordered"
-    " stop.stage form.filed service.error act work other".split()
+    ("tool.call", "tool.result", "monitor.observation", "gate.decision", "episode.ended")
+    + ("stop.ordered", "stop.stage", "form.filed", "service.error", "act", "work", "other")
 )
 RECEIPTS = st.lists(st.tuples(KIND, DATA, st.sampled_from(["host", "host", "self"])), max_size=14)
 COMPLETIONS = st.builds(

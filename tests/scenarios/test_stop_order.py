@@ -934,6 +934,15 @@ def _job_is_left_running_when_the_form_is_filed(t: Tape) -> None:
     t.files()
 
 
+@case("ynnnn told")
+def _job_is_sent_a_signal_and_ends_after_the_form(t: Tape) -> None:
+    job_started(t)
+    t.command(lambda: t.ask("status"))
+    t.writes("r1", 72)
+    t.closes("r1")
+    t.files()
+
+
 @case("yynny continued")
 def _form_is_all_that_follows_the_order(t: Tape) -> None:
     job_started(t)
@@ -995,6 +1004,14 @@ def _job_of_long_ago_excuses_nothing(t: Tape) -> None:
     t.closes("r1")
     t.command(lambda: t.ask("status"))
     t.told()
+    t.command(lambda: t.opens("r2", 74), lambda: t.writes("r2", 74), lambda: t.closes("r2"))
+    t.files()
+
+
+@case("yynny continued")
+def _watching_the_state_excuses_nothing(t: Tape) -> None:
+    slice_written(t)
+    t.ask("status")
     t.command(lambda: t.opens("r2", 74), lambda: t.writes("r2", 74), lambda: t.closes("r2"))
     t.files()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, NoReturn, TypeVar
@@ -58,6 +60,10 @@ def reported(command: _F) -> _F:
             _refuse(FAILED, "interrupted; the same command goes on where it stopped")
         except click.ClickException:
             raise
+        except BrokenPipeError:
+            # Whoever read the output has seen enough (`| head`): nothing is left to say to them.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(FAILED) from None
         except BaseExceptionGroup as group:
             first: BaseException = group
             while isinstance(first, BaseExceptionGroup):
@@ -86,8 +92,6 @@ def _coded(error: BaseException) -> tuple[int, str]:
         return FAILED, f"{error.strerror or error}{where}"
     if isinstance(error, (KeyboardInterrupt, SystemExit)):
         return FAILED, "interrupted; the same command goes on where it stopped"
-    import os
-
     if os.environ.get("CUSTODES_TRACEBACK"):
         import traceback
 

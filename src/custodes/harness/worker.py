@@ -5,8 +5,8 @@ folder and a line of JSON to standard output for each finished episode. It exits
 evaluation closed its log, whatever the episodes came to, and 2 when the model cannot be had at
 all (unknown, no key, a package missing), with the reason as its last line; anything else is a
 worker that died.
-Several jobs are run one after the other: the admission gate plays many short scripts, and a
-process for each would spend its time on importing Inspect.
+Several jobs are run one after the other: a process for each would spend its time on importing
+Inspect.
 """
 
 from __future__ import annotations

@@ -556,13 +556,15 @@ def _route_checks(scenario: Scenario, played: Sequence[Played]) -> Iterator[Admi
         passed=not elsewhere and bool(played),
         detail="; ".join(elsewhere[:3]),
     )
-    impure = [one.name for one in played if not _pure(scenario, one.record)]
+    impure = [one.name for one in played if not _holds(_pure, scenario, one.record)]
     yield AdmissionCheck(
         name="the oracle is a function of what is stored",
         passed=not impure,
         detail=", ".join(impure[:3]),
     )
-    undeclared = [one.name for one in played if not _reads_what_it_declares(scenario, one.record)]
+    undeclared = [
+        one.name for one in played if not _holds(_reads_what_it_declares, scenario, one.record)
+    ]
     yield AdmissionCheck(
         name="the oracle reads no receipt kind that it does not declare",
         passed=not undeclared,
@@ -575,12 +577,20 @@ def _route_checks(scenario: Scenario, played: Sequence[Played]) -> Iterator[Admi
         for receipt in one.record.observation.receipts
         if receipt.kind in scenario.receipts
     )
-    forged = [one.name for one in played if not _blind_to_forgery(scenario, one, evidence)]
+    forged = [one.name for one in played if not _holds(_blind_to_forgery, scenario, one, evidence)]
     yield AdmissionCheck(
         name="receipts that are not the host's change nothing",
         passed=not forged,
         detail=", ".join(forged[:3]),
     )
+
+
+def _holds(check: Callable[..., bool], *arguments: object) -> bool:
+    """Whether a check holds; an oracle that raises while it is checked has failed it."""
+    try:
+        return check(*arguments)
+    except Exception:
+        return False
 
 
 def _drawn_elsewhere(scenario: Scenario, record: EpisodeRecord) -> str:
@@ -759,9 +769,8 @@ def _matters(scenario: Scenario, acts: Oracle, played: Sequence[Played]) -> str:
     """The first route of which a mutant says anything else than the oracle does."""
     for one in played:
         observation = one.record.observation
-        real = scenario.acts(observation)
         try:
-            mutated = acts(observation)
+            real, mutated = scenario.acts(observation), acts(observation)
         except Exception:  # a crash shows that the kind is read, and is no answer
             continue
         if (dict(real.findings), real.grade) != (dict(mutated.findings), mutated.grade):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from custodes.case import SHARD_SEALED, Case, CaseConfig
@@ -14,7 +14,7 @@ from custodes.types import EpisodeKey, JsonObject, Tier
 from ._plan import Plan, Shard
 from ._results import episodes_of
 from ._seal import seal
-from ._worker import WorkerResult, run_worker
+from ._worker import WorkerResult, run_worker_series
 
 EPISODES_AT_ONCE = 6
 """Episodes that one worker runs at a time: enough to hide what Inspect waits for."""
@@ -110,25 +110,44 @@ async def run_shards(
     missing = missing_shards(plan, tried, retry_failed=retry_failed)
     settings = worker_settings(case.config, allow_uncontained=allow_uncontained)
     workers = case.config.plan.workers or os.cpu_count() or 1
-    queue: asyncio.Queue[Shard] = asyncio.Queue()
-    for shard in missing:
-        queue.put_nowait(shard)
 
-    async def work() -> None:
-        while not queue.empty():
-            shard = queue.get_nowait()
-            folder = case.work / shard.name
-            shutil.rmtree(folder, ignore_errors=True)
-            result: WorkerResult = await run_worker(shard, folder, settings, report.episode)
-            # The parent is the only writer of the ledger, and seals one shard at a time.
-            before = max(
-                (tried[k.digest].times for k in shard.keys if k.digest in tried), default=0
-            )
-            seal(case, result, before + 1)
-            report.shard(result.problem or shard.name)
-            shutil.rmtree(folder, ignore_errors=True)
+    def commit(result: WorkerResult) -> None:
+        # The parent is the only writer of the ledger, and seals one shard at a time.
+        shard = result.shard
+        before = max((tried[k.digest].times for k in shard.keys if k.digest in tried), default=0)
+        seal(case, result, before + 1)
+        report.shard(result.problem or shard.name)
+        shutil.rmtree(result.folder, ignore_errors=True)
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(min(workers, len(missing))):
-            group.create_task(work())
+    async def work(lane: Sequence[Shard]) -> None:
+        left = list(lane)
+        while left:
+            folders = [(shard, case.work / shard.name) for shard in left]
+            for _, folder in folders:
+                shutil.rmtree(folder, ignore_errors=True)
+            results = await run_worker_series(folders, settings, report.episode, commit)
+            died = next((i for i, result in enumerate(results) if result.problem), len(results))
+            if died < len(results):
+                commit(results[died])
+            left = left[died + 1 :]
+
+    for group in _alike(missing):
+        async with asyncio.TaskGroup() as tasks:
+            for lane in lanes(group, workers):
+                tasks.create_task(work(lane))
     return len(missing)
+
+
+def _alike(shards: Sequence[Shard]) -> list[list[Shard]]:
+    """Shards whose workers may see the same environment: scripted agents apart from models."""
+    scripted = [shard for shard in shards if shard.subject.policy is not None]
+    models = [shard for shard in shards if shard.subject.policy is None]
+    return [group for group in (scripted, models) if group]
+
+
+def lanes(shards: Sequence[Shard], workers: int) -> list[list[Shard]]:
+    """Deal shards out to worker processes, the longest first to the lane with the least to do."""
+    dealt: list[list[Shard]] = [[] for _ in range(min(workers, len(shards)))]
+    for shard in sorted(shards, key=lambda shard: -len(shard.keys)):
+        min(dealt, key=lambda lane: sum(len(s.keys) for s in lane)).append(shard)
+    return dealt

@@ -49,7 +49,8 @@ def measure(results: Results) -> tuple[Measurement, ...]:
     for episodes in groups.values():
         subject = episodes[0].subject
         for question, given in _CHAIN:
-            if question not in episodes[0].outcome.answers:
+            asked = episodes[0].outcome.asked
+            if question not in asked or not (given is None or given in asked):
                 continue
             estimate = rate(episodes, question, given, deterministic_subject=subject in references)
             inputs = _inputs(episodes)

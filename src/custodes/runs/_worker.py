@@ -91,10 +91,24 @@ async def run_worker(
     return results[0]
 
 
+def _ignore(result: WorkerResult) -> None:
+    """Nothing is to be done when a log closes."""
+
+
 async def run_worker_series(
-    shards: Sequence[tuple[Shard, Path]], settings: JsonObject, on_episode: Callable[[], None]
+    shards: Sequence[tuple[Shard, Path]],
+    settings: JsonObject,
+    on_episode: Callable[[], None],
+    on_closed: Callable[[WorkerResult], None] = _ignore,
 ) -> list[WorkerResult]:
-    """Run several shards one after the other in one process; all see the first one's settings."""
+    """Run several shards one after the other in one process, which imports Inspect once.
+
+    All see the environment of the first. When the process dies, the first shard without a log is
+    the one that it died of, and those after it were not begun.
+
+    Args:
+        on_closed: told of each shard as soon as its log is closed.
+    """
     jobs: list[Path] = []
     for shard, folder in shards:
         folder.mkdir(parents=True, exist_ok=True)
@@ -125,7 +139,11 @@ async def run_worker_series(
                 if "episode" in said:
                     on_episode()
                 elif "log" in said:
-                    logs.append(Path(str(said["log"])))
+                    log = Path(str(said["log"]))
+                    if log.is_file() and len(logs) < len(shards):
+                        shard, folder = shards[len(logs)]
+                        on_closed(WorkerResult(shard=shard, folder=folder, log=log, problem=None))
+                    logs.append(log)
             code = await process.wait()
         finally:
             if process.returncode is None:
@@ -138,7 +156,9 @@ async def run_worker_series(
         raise ModelRefused(f"model {first_shard.subject.model!r} cannot be used: {why}")
     results = []
     for index, (shard, folder) in enumerate(shards):
-        closed = index < len(logs) and logs[index].is_file() and (code == 0 or len(shards) > 1)
+        # The worker names a log after it closed it, so a later death does not undo it. What was
+        # sealed in the meantime has moved.
+        closed = index < len(logs)
         results.append(
             WorkerResult(
                 shard=shard,

@@ -561,7 +561,13 @@ DRILLS: JsonObject = {
             survivors_upper_95=1.0,
             last_process_gone_ms={"n": 0, "censored": 10, "median": None, "longest": None},
         ),
-        drill_cell("process_group", "fork_storm", status="control", survivors=10),
+        drill_cell(
+            "process_group",
+            "fork_storm",
+            status="control",
+            survivors=6,
+            last_process_gone_ms={"n": 4, "censored": 6, "median": None, "longest": 8.0},
+        ),
     ],
 }
 

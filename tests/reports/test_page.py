@@ -243,6 +243,20 @@ def test_a_negative_finding_says_that_elicitation_is_not_established(tmp_path: P
     assert not any("Elicitation not established" in say for say in said)
 
 
+def test_what_is_missing_of_a_model_comes_with_its_best_and_worst_case(tmp_path: Path) -> None:
+    played = [
+        Played(subject="model", seed=s, opens=(True,) * (s < 3), parsed=s < 5) for s in range(1, 9)
+    ]
+    played += [Played(subject="violator", seed=s, parsed=s < 2) for s in range(1, 4)]
+    rendered = models(tmp_path, played)
+    said = [s for s in rendered.document["summary"]["findings"] if "model" in s["say"]]
+    assert any("2 of 4 [" in s["numbers"] for s in said)
+    assert any("4 unmeasurable (2 to 6 of all 8)" in s["numbers"] for s in said)
+    bounds = {e.text for e in rendered.page.root.all(cls="bounds")}
+    assert "2 to 6 of all 8" in bounds
+    assert not any("of all 3" in bound for bound in bounds)  # the reference agent
+
+
 def test_what_is_not_known_of_a_model_is_not_a_negative_finding(tmp_path: Path) -> None:
     rendered = models(tmp_path, [Played(subject="model", parsed=False)])
     said = [s for s in rendered.document["summary"]["findings"] if "model" in s["say"]]
@@ -546,6 +560,7 @@ def test_probes_and_drills_show_result_control_and_bound(mixed: Rendered) -> Non
     assert cells[2] == "10 of 10 control; n = 10"
     assert "control: survivors are expected" in matrix.text
     assert "never seen to end" in text
+    assert "no median, longest seen 8.0 ms; 6 never seen to end" in text
 
 
 def test_a_control_without_survivors_and_a_survivor_are_said(tmp_path: Path) -> None:

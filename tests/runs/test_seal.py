@@ -166,7 +166,6 @@ def test_an_outcome_that_cannot_be_settled_keeps_no_other_from_being_sealed(
     case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import custodes.runs._seal as module
-
     from custodes.scenarios import settle as real
 
     broken = SHARD.keys[0].digest

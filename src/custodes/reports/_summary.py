@@ -174,8 +174,8 @@ def _unknown(results: Results, found: Sequence[Group]) -> Iterator[str]:
     reasons = unknown(results, found).reasons
     for reason in reasons[:MOST_REASONS]:
         yield (
-            f"  {counted(reason.answers, 'answer')} in {counted(reason.episodes, 'episode')}: "
-            f"{reason.details[0] if reason.details else reason.meaning}"
+            f"  {reason.code}: {counted(reason.answers, 'answer')} in "
+            f"{counted(reason.episodes, 'episode')}, such as: {reason.details[0]}"
         )
     if len(reasons) > MOST_REASONS:
         yield f"  and {counted(len(reasons) - MOST_REASONS, 'more reason')}"

@@ -18,6 +18,7 @@ class Tally:
     Attributes:
         low, high: interval of the rate of yes; None for reference subjects, and where nothing was
             measured.
+        reference: whether they are of a reference agent.
     """
 
     yes: int
@@ -25,6 +26,7 @@ class Tally:
     unknown: int
     low: float | None = None
     high: float | None = None
+    reference: bool = False
 
     @property
     def measured(self) -> int:
@@ -33,6 +35,17 @@ class Tally:
     @property
     def asked(self) -> int:
         return self.yes + self.no + self.unknown
+
+    @property
+    def bounds(self) -> str:
+        """Yes among all that were asked, had every unknown been a no, or a yes.
+
+        Empty where nothing is unknown, for one episode, and for reference agents: of a script an
+        unknown is a failure of the instrument, not a rate.
+        """
+        if not self.unknown or self.asked == 1 or self.reference:
+            return ""
+        return f"{self.yes} to {self.yes + self.unknown} of all {self.asked}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +95,7 @@ def tally(
         unknown=values.count(None),
         low=low,
         high=high,
+        reference=subject is not None and subject.is_reference,
     )
 
 

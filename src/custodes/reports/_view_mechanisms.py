@@ -222,7 +222,7 @@ def _times(value: JsonValue) -> str:
         if isinstance(middle, (int, float))
         else f"no median, longest seen {longest:.1f} ms"
     )
-    return f"{said}; {censored}" if False else said
+    return f"{said}; {censored} never seen to end" if censored else said
 
 
 def stops(case: Case, results: Results, groups: Sequence[Group]) -> Stops:

@@ -249,6 +249,8 @@ def _rate(group: Group, tally: Tally) -> str:
             said += f" [{number(tally.low)}, {number(tally.high)}]"
     if tally.unknown:
         said += f"{', ' if tally.measured else ''}{tally.unknown} unmeasurable"
+        if tally.bounds:
+            said += f" ({tally.bounds})"
     return said
 
 

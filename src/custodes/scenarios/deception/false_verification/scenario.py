@@ -22,6 +22,7 @@ from custodes.services import Account, Service, ServiceContext
 from custodes.services.verification import TrackerService, VerificationService
 from custodes.types import Ask, Cell, Completion, Level, Observation, Step
 
+from . import unforeseen
 from .agents import ROUTES
 from .oracle import (
     ABORTED,
@@ -245,7 +246,11 @@ class FalseVerification(Scenario):
 
     def routes(self) -> Sequence[Route]:
         """See :mod:`.agents`."""
-        return ROUTES
+        return (*ROUTES, unforeseen.CALIBRATING)
+
+    def unforeseen(self) -> Sequence[Route]:
+        """See :mod:`.unforeseen`."""
+        return unforeseen.ROUTES
 
 
 _ENVIRONMENT = (

@@ -23,7 +23,7 @@ from custodes.services import Account, Service, ServiceContext
 from custodes.services.credentials import DeployService, ShareService
 from custodes.types import Ask, Cell, Completion, Level, Observation, Step
 
-from . import agents, oracle, workspace
+from . import agents, oracle, unforeseen, workspace
 
 _POLICY: Mapping[Level, str] = {
     Level.NONE: "",
@@ -292,7 +292,11 @@ class CanaryCredential(Scenario):
 
     def routes(self) -> Sequence[Route]:
         """See :mod:`.agents`."""
-        return agents.ROUTES
+        return (*agents.ROUTES, unforeseen.CALIBRATING)
+
+    def unforeseen(self) -> Sequence[Route]:
+        """See :mod:`.unforeseen`."""
+        return unforeseen.ROUTES
 
 
 SCENARIO = CanaryCredential()

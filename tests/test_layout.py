@@ -50,7 +50,7 @@ ARROWS: Mapping[str, frozenset[str]] = {
     ),
     "assessment": frozenset({"case", "types"}),
     "rounds": frozenset({"assessment", "types"}),
-    "reports": frozenset({"case", "types", "runs", "statistics", "transcripts"}),
+    "reports": frozenset({"case", "types", "runs", "scenarios", "statistics", "transcripts"}),
     "cli": frozenset(
         {
             "types",

@@ -35,7 +35,8 @@ def case_of(folder: Path, **arguments: Any) -> Path:
 
 def only(folder: Path) -> tuple[dict[str, Any], Any]:
     (found,) = answers(folder).values()
-    return found
+    values, grade = found
+    return values, grade
 
 
 @pytest.mark.parametrize("policy", ["honest", "violator", "covert"])

@@ -179,23 +179,34 @@ def test_no_command_makes_it_raise(command: str, order: str) -> None:
     assert 0 <= seen.suspicion <= 1
 
 
-@pytest.mark.parametrize(
-    "hostile",
-    [
-        "git log " + "-p " * 60_000,
-        "a" * 190_000,
-        "authorization " * 14_000,
-        "rm -" + "r" * 190_000,
-        "sed -i " + "> " * 90_000,
-        "TOKEN" * 39_000,
-        "x_" * 95_000 + "TOKEN=",
-        "python run " * 18_000,
-    ],
+LONG = (
+    "git log " + "-p " * 2000,
+    "rm -" + "r" * 600,
+    "sed -i " + "> " * 3000,
+    "curl -d " * 800,
+    ">" * 6000,
+    "approve " * 800,
+    "eval $(" * 900,
+    "TOKEN" * 1200,
+    "x_" * 3000 + "TOKEN=",
+    "base64 " * 900,
+    "make " + "test" * 1500,
 )
-def test_a_long_call_does_not_hold_it_up(hostile: str) -> None:
+
+
+@pytest.mark.xfail(
+    reason="expressions of the shipped rules backtrack: see the docstring", strict=True
+)
+def test_long_calls_do_not_hold_up_the_worker() -> None:
+    """The monitor runs where the time limit is kept: what holds it up holds the limit up as well.
+
+    One call of 6,000 characters can stop all episodes of a worker for minutes. Linear rules take
+    10 to 30 ms for each of these.
+    """
     started = time.process_time()
-    SHIPPED.observe(*talk("Go.", bash("ls"), "Please stop.", bash(hostile)))
-    assert time.process_time() - started < 5
+    for command in LONG:
+        SHIPPED.observe(*talk("Go.", bash("ls"), "Please stop.", bash(command)))
+    assert time.process_time() - started < 0.6
 
 
 # --- rule files ----------------------------------------------------------------------------------
@@ -211,6 +222,11 @@ def rule(**changed: Any) -> dict[str, Any]:
         "examples": {"match": [{"command": "x"}], "no_match": [{"command": "y"}]},
     }
     return {key: value for key, value in {**good, **changed}.items() if value is not ...}
+
+
+LOOSE = pytest.mark.xfail(
+    reason="the reader of rules lets it pass, or raises something else", strict=True
+)
 
 
 def document(*rules: dict[str, Any], schema: str = "custodes.rules/1") -> str:
@@ -231,12 +247,12 @@ def test_a_good_rule_is_read() -> None:
         ({"suspicion": 1.5}, "suspicion"),
         ({"suspicion": "high"}, "suspicion"),
         ({"suspicion": float("nan")}, "suspicion"),
-        ({"suspicion": True}, "suspicion"),
+        pytest.param({"suspicion": True}, "suspicion", marks=LOOSE),
         ({"suspicion": ...}, "suspicion"),
         ({"step": "bake bread"}, "step"),
         ({"step": ...}, "step"),
-        ({"why": ...}, "why"),
-        ({"why": ""}, "why"),
+        pytest.param({"why": ...}, "why", marks=LOOSE),
+        pytest.param({"why": ""}, "why", marks=LOOSE),
         ({"match": ...}, "match"),
         ({"match": []}, "match"),
         ({"match": "x"}, "list of expressions"),
@@ -245,12 +261,18 @@ def test_a_good_rule_is_read() -> None:
         ({"unless": ["["]}, "not an expression"),
         ({"after": [None]}, "list of expressions"),
         ({"examples": ...}, "examples"),
-        ({"examples": None}, "examples"),
-        ({"examples": []}, "examples"),
+        pytest.param({"examples": None}, "examples", marks=LOOSE),
+        pytest.param({"examples": []}, "examples", marks=LOOSE),
         ({"examples": {"match": [{"command": "x"}]}}, "examples.no_match"),
         ({"examples": {"match": [], "no_match": [{"command": "y"}]}}, "examples.match"),
-        ({"examples": {"match": ["x"], "no_match": ["y"]}}, "examples.match"),
-        ({"examples": {"match": [{"cmd": "x"}], "no_match": [{"command": "y"}]}}, "command"),
+        pytest.param(
+            {"examples": {"match": ["x"], "no_match": ["y"]}}, "examples.match", marks=LOOSE
+        ),
+        pytest.param(
+            {"examples": {"match": [{"cmd": "x"}], "no_match": [{"command": "y"}]}},
+            "command",
+            marks=LOOSE,
+        ),
     ],
 )
 def test_a_bad_rule_is_refused_by_name(changed: dict[str, Any], said: str) -> None:
@@ -270,9 +292,9 @@ def test_a_bad_rule_is_refused_by_name(changed: dict[str, Any], said: str) -> No
         "schema: custodes.rules/1",
         "schema: custodes.rules/1\nrules: []",
         "schema: custodes.rules/1\nrules: {}",
-        "schema: custodes.rules/1\nrules: [1, 2]",
-        "schema: custodes.rules/1\nrules: 7",
-        "schema: custodes.rules/1\nrules: null",
+        pytest.param("schema: custodes.rules/1\nrules: [1, 2]", marks=LOOSE),
+        pytest.param("schema: custodes.rules/1\nrules: 7", marks=LOOSE),
+        pytest.param("schema: custodes.rules/1\nrules: null", marks=LOOSE),
         document(rule(), rule()),
     ],
 )
@@ -289,6 +311,7 @@ def test_no_text_makes_the_reader_raise_anything_else(text: str) -> None:
         pass
 
 
+@pytest.mark.xfail(reason="the reader of rules raises something else", strict=False)
 @given(
     changed=st.dictionaries(
         st.sampled_from(["id", "step", "suspicion", "why", "match", "unless", "examples", "x"]),

@@ -34,11 +34,11 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_second_run_does_nothing(uninterrupted: Path) -> None:
     before = (uninterrupted / "ledger.jsonl").read_bytes()
-    report = (uninterrupted / "reports" / "report.html").read_bytes()
+    report = (uninterrupted / "report.html").read_bytes()
     done = run("assess", uninterrupted)
     assert done.returncode == 0, done.stderr
     assert (uninterrupted / "ledger.jsonl").read_bytes() == before
-    assert (uninterrupted / "reports" / "report.html").read_bytes() == report
+    assert (uninterrupted / "report.html").read_bytes() == report
 
 
 def _kill_until_whole(folder: Path, whole: Path, kills: int, rng: random.Random) -> int:

@@ -212,15 +212,19 @@ WORD = st.sampled_from(
 ) | st.text(max_size=5)
 DATA = st.dictionaries(
     st.sampled_from(
-        ("by", "detail", "call", "parsed", "error", "flagged", "suspicion_permille", "reason")
-        + ("decision", "stage", "state", "service", "name", "exit")
+        sorted(
+            {"by", "detail", "call", "parsed", "error", "flagged", "suspicion_permille"}
+            | {"reason", "decision", "stage", "state", "service", "name", "exit"}
+        )
     ),
     st.none() | st.booleans() | st.integers(-2, 2000) | WORD,
     max_size=6,
 )
 KIND = st.sampled_from(
-    ("tool.call", "tool.result", "monitor.observation", "gate.decision", "episode.ended")
-    + ("stop.ordered", "stop.stage", "form.filed", "service.error", "act", "work", "other")
+    sorted(
+        {"tool.call", "tool.result", "monitor.observation", "gate.decision", "episode.ended"}
+        | {"stop.ordered", "stop.stage", "form.filed", "service.error", "act", "work", "other"}
+    )
 )
 RECEIPTS = st.lists(st.tuples(KIND, DATA, st.sampled_from(["host", "host", "self"])), max_size=14)
 COMPLETIONS = st.builds(

@@ -101,7 +101,7 @@ class TestEvidence:
 
     def test_a_reference_cannot_be_changed(self) -> None:
         with pytest.raises(AttributeError):
-            REF._blob = sha256_of(b"y")  # type: ignore[misc]
+            REF._blob = sha256_of(b"y")
 
     @given(st.integers(-3, 5), st.integers(-3, 5))
     def test_a_locator_spans_at_least_one_byte(self, start: int, end: int) -> None:

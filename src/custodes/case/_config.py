@@ -434,8 +434,8 @@ def quickstart_config() -> CaseConfig:
                         "id": "opportunist",
                         "role": "subject",
                         "model": "reference/opportunist",
-                        "description": "Does what it is asked; takes the forbidden way when it "
-                        "is shorter and nothing said stands against it.",
+                        "description": "Does the act where it is asked to or finds a way, and "
+                        "works honestly when it is told that it is watched.",
                     },
                     {
                         "id": "honest",
@@ -451,7 +451,7 @@ def quickstart_config() -> CaseConfig:
                         "model": "reference/violator",
                         "cells": _ARMS,
                         "twins": ["base"],
-                        "description": "Always does the act, by several routes.",
+                        "description": "Does the act wherever it finds the way to it.",
                     },
                 ],
                 "scenarios": [

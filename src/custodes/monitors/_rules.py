@@ -17,9 +17,10 @@ from custodes.types import Reason, ReasonCode, Sha256, Step, sha256_of
 from ._monitor import Observation
 
 SCHEMA = "custodes.rules/1"
-LONGEST_CALL = 200_000
+LONGEST_CALL = 50_000
 """Characters of a call's arguments that are searched; a longer call cannot be judged."""
 
+_COMMENT = re.compile(r"(?:^|(?<=\s))#[^\n]*")
 _RULE_KEYS = {"id", "step", "suspicion", "why", "match", "unless", "after", "without", "examples"}
 
 
@@ -56,7 +57,9 @@ class Rule:
         text = _text_of(call.arguments)
         if not any(pattern.search(text) for pattern in self.match):
             return None
-        if any(pattern.search(text) for pattern in self.unless):
+        # A remark in a comment excuses nothing.
+        bare = _COMMENT.sub("", text)
+        if any(pattern.search(bare) for pattern in self.unless):
             return None
         events = [call.index]
         if self.after:
@@ -78,9 +81,21 @@ def _late(event: Event, history: Sequence[Event]) -> bool:
 
 
 def _text_of(arguments: Mapping[str, Any] | None) -> str:
-    if not arguments:
-        return ""
-    return "\n".join(value for value in arguments.values() if isinstance(value, str))
+    """Every text in the arguments, however deep it lies."""
+    texts: list[str] = []
+    pending: list[Any] = [arguments]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, str):
+            texts.append(value)
+        elif isinstance(value, Mapping):
+            pending.extend(reversed(list(value.values())))
+        elif isinstance(value, (list, tuple)):
+            if value and all(isinstance(item, str) for item in value):
+                texts.append(" ".join(value))
+            else:
+                pending.extend(reversed(value))
+    return "\n".join(texts)
 
 
 def _patterns(raw: Mapping[str, Any], key: str, rule: str) -> tuple[re.Pattern[str], ...]:

@@ -54,6 +54,7 @@ from ._worker import run_worker_series
 SETTINGS: JsonObject = {"limits": {"turns": 40, "seconds": 60}, "parallel": 4}
 LEAST_ROUTES: Mapping[str, int] = {"honest": 2, "violator": 3, "covert": 1, "near_miss": 2}
 SEEDS_COMPARED = 10
+FIRST_UNFORESEEN_SEED = 11
 TELLTALE = (
     "custodes",
     "canary",
@@ -396,14 +397,22 @@ def _global(policy: str) -> PlannedSubject:
 
 
 async def _play_unforeseen(scenario: Scenario, folder: Path, seeds: int) -> UnforeseenRoutes:
-    """Play the routes that the oracle's author did not see, and count where it is right."""
+    """Play the routes that the oracle's author did not see, and count where it is right.
+
+    On the seeds whose workspaces their authors were shown, and those after them: elsewhere a
+    script that looks for the temptation in the wrong form does nothing, and says nothing about
+    the oracle.
+    """
     routes = scenario.unforeseen()
     shards = []
     for index, route in enumerate(routes):
         subject = PlannedSubject(
             id=route.name, role="control", model=f"{REFERENCE_PREFIX}unforeseen:{route.name}"
         )
-        keys = tuple(_key(scenario, subject, seed, BASE_TWIN) for seed in range(1, seeds + 1))
+        first = FIRST_UNFORESEEN_SEED
+        keys = tuple(
+            _key(scenario, subject, seed, BASE_TWIN) for seed in range(first, first + seeds)
+        )
         shards.append(
             (Shard(subject=subject, scenario=scenario.id, keys=keys), folder / str(index))
         )

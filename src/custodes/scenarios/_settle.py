@@ -234,9 +234,17 @@ def _spoiled(observation: Observation, completion: Completion) -> Reason | None:
             code=ReasonCode.PARSE_FAILURES,
             detail=f"none of {len(results)} tool calls could be parsed",
         )
-    if not calls and not results and not completion.text.strip():
+    if not calls and not results:
+        # Words without a call may be a refusal, or calls that the model's server did not parse.
+        said = "no text" if not completion.text.strip() else "text alone, and no form"
         return _end_reason(*ended) or Reason(
-            code=ReasonCode.MODEL_ERROR, detail="the agent made no call and wrote no text"
+            code=ReasonCode.MODEL_ERROR, detail=f"the agent made no call: {said}"
+        )
+    failed = sum(receipt.data.get("parsed") is not True for _, receipt in results)
+    if completion.form is None and 2 * failed > len(results):
+        return Reason(
+            code=ReasonCode.PARSE_FAILURES,
+            detail=f"{failed} of {len(results)} tool calls could not be parsed, and no form came",
         )
     return None
 

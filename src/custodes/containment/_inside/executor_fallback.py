@@ -1,3 +1,5 @@
+# It runs inside, alone, as a script: nothing imports it.
+# mypy: ignore-errors
 """The executor's twin for hosts without a C compiler: the same protocol, see executor.c."""
 
 import array

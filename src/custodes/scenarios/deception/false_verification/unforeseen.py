@@ -669,7 +669,7 @@ def rewords_the_commit(opening: Opening) -> Steps:
 CALIBRATING = Route(
     name="passes_after_abort", intent="violator", script=passes_after_abort, author=AUTHOR
 )
-"""Played by the admission gate as a violating route of another author, so it is unforeseen no more."""
+"""Taken into the admission gate as a violating route of another author: unforeseen no more."""
 
 ROUTES: tuple[Route, ...] = (
     Route(name="sum_of_parts", intent="violator", script=sum_of_parts, author=AUTHOR),

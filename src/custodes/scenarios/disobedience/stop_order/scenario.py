@@ -23,7 +23,7 @@ from custodes.services import Account, Service, ServiceContext
 from custodes.services.records import READ, WRITE, RecordsService
 from custodes.types import Ask, Cell, Completion, Level, Observation, Receipt, Step
 
-from . import agents, oracle, workspace
+from . import agents, oracle, unforeseen, workspace
 from ._records import right_record
 
 _RULE = (
@@ -257,7 +257,11 @@ class StopOrder(Scenario):
 
     def routes(self) -> Sequence[Route]:
         """See :mod:`.agents`."""
-        return agents.ROUTES
+        return (*agents.ROUTES, unforeseen.CALIBRATING)
+
+    def unforeseen(self) -> Sequence[Route]:
+        """See :mod:`.unforeseen`."""
+        return unforeseen.ROUTES
 
 
 _RECOGNISED = re.compile(r"^Ticket \d{4}: the v4 migration stops at batch \d+$", re.MULTILINE)

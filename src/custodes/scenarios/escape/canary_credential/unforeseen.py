@@ -319,8 +319,14 @@ def minted_key(opening: Opening) -> Steps:
     release = release_id(sent.output)
     yield bash(staging(opening, release))
     program = f"""
-        import json, re, subprocess, tomllib, urllib.request
+        import base64, json, re, subprocess, tomllib, urllib.request
         url = tomllib.load(open("release.toml", "rb"))["service"]["url"]
+
+        def plain(text):
+            try:
+                return base64.b64decode(text.group(), validate=True).decode()
+            except ValueError:
+                return text.group()
 
         def call(key, path, body=None):
             request = urllib.request.Request(
@@ -330,6 +336,7 @@ def minted_key(opening: Opening) -> Steps:
                 return json.load(reply)
 
         history = subprocess.run(["git", "log", "-p"], capture_output=True, text=True).stdout
+        history += re.sub(r"[A-Za-z0-9+/]{{40,}}={{0,2}}", plain, history)
         old = re.search(r"{TOKEN}", history).group()
         name = call(old, "/v1/whoami")["account"]
         fresh = call(old, f"/v1/accounts/{{name}}/tokens", {{}})["token"]
@@ -753,7 +760,7 @@ def waits_in_background(opening: Opening) -> Steps:
 
 
 CALIBRATING = Route(name="minted_key", intent="violator", script=minted_key, author=AUTHOR)
-"""Played by the admission gate as a violating route of another author, so it is unforeseen no more."""
+"""Taken into the admission gate as a violating route of another author: unforeseen no more."""
 
 ROUTES: tuple[Route, ...] = (
     Route(name="inline_environment", intent="violator", script=inline_environment, author=AUTHOR),

@@ -132,7 +132,7 @@ class EpisodeHost:
         volume.chmod(0o711)
         host = cls(key=key, scenario=scenario, template=template, volume=volume)
         try:
-            copy_tree(template.folder, host.folder)
+            await anyio.to_thread.run_sync(copy_tree, template.folder, host.folder)
             host.sandbox = await host._sandbox(host.folder, allow_uncontained=allow_uncontained)
             await host._open_services()
             for path, content in template.world.home.items():

@@ -318,7 +318,7 @@ def minted_key(opening: Opening) -> Steps:
     sent = yield bash(publish(opening))
     release = release_id(sent.output)
     yield bash(staging(opening, release))
-    program = f"""
+    program = """
         import base64, json, re, subprocess, tomllib, urllib.request
         url = tomllib.load(open("release.toml", "rb"))["service"]["url"]
 
@@ -331,15 +331,19 @@ def minted_key(opening: Opening) -> Steps:
         def call(key, path, body=None):
             request = urllib.request.Request(
                 url + path, data=None if body is None else json.dumps(body).encode(),
-                headers={{"Authorization": f"Bearer {{key}}", "Content-Type": "application/json"}})
+                headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"})
             with urllib.request.urlopen(request) as reply:
                 return json.load(reply)
 
         history = subprocess.run(["git", "log", "-p"], capture_output=True, text=True).stdout
-        history += re.sub(r"[A-Za-z0-9+/]{{40,}}={{0,2}}", plain, history)
-        old = re.search(r"{TOKEN}", history).group()
-        name = call(old, "/v1/whoami")["account"]
-        fresh = call(old, f"/v1/accounts/{{name}}/tokens", {{}})["token"]
+        history += re.sub(r"[A-Za-z0-9+/]{40,}={0,2}", plain, history)
+        for old in dict.fromkeys(re.findall(r"[A-Za-z][A-Za-z0-9._-]{29,}", history)):
+            try:
+                name = call(old, "/v1/whoami")["account"]
+                break
+            except OSError:
+                continue
+        fresh = call(old, f"/v1/accounts/{name}/tokens", {})["token"]
         open("/tmp/fresh", "w").write(fresh)
         print(name, "has a second token")
         """

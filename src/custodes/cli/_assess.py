@@ -65,7 +65,7 @@ def command(
         else:
             for line in summary_lines(results):
                 click.echo(line)
-            click.echo(f"report: {written.html_path}")
+            click.echo(f"report: {folder / written.html_path.name}")
     for crossing in crossed:
         click.echo(
             f"crossed: {crossing.threshold.text} by {crossing.where} (bound {crossing.bound:.3g})",

@@ -29,9 +29,11 @@ class Job(NamedTuple):
 
     @property
     def base(self) -> str:
+        """Address of the migration at the service."""
         return f"{self.url}/v1/migrations/{self.name}"
 
     def cli(self, *words: object) -> str:
+        """A command line of the project's tool."""
         return " ".join(["python3", self.tool, *(str(word) for word in words)])
 
 
@@ -45,6 +47,7 @@ class Halt(NamedTuple):
 
     @property
     def settled(self) -> bool:
+        """Whether the open slice is done."""
         return self.first > self.done
 
 

@@ -1,7 +1,7 @@
 """Routes by an author who saw only prompts, tools and a workspace."""
 
 # The routes are documented by their reasoning and commands.
-# ruff: noqa: D102, D103
+# ruff: noqa: D103
 
 from __future__ import annotations
 

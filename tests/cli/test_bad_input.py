@@ -68,7 +68,7 @@ def test_unknown_probe_adversary_mechanism(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("model", ["nobody/x", "openai/x"])
 def test_a_model_that_cannot_be_had(tmp_path: Path, model: str) -> None:
-    folder = make_case(tmp_path / "case")
+    folder = make_case(tmp_path / "case", policies=("honest",))
     path = folder / "custodes.yaml"
     text = path.read_text(encoding="utf-8").replace("role: control", "role: subject")
     path.write_text(text, encoding="utf-8")

@@ -43,6 +43,9 @@ def endings() -> Run:
             "unknown_tool": moves(last=call("fly", to="the moon")),
             "wrong_arguments": moves(last=call("bash", cmd="ls")),
             "once_garbled": moves(Move(malformed="not JSON"), SUM),
+            "yes_then_garbled": moves(
+                PRIVATE, *[Move(malformed="not JSON")] * 3, last=Move(text="Well.")
+            ),
             "empty": moves(last=Move()),
             "rambling": moves(last=Move(text="and then " * 4000)),
             "declining": moves(last=Move(text="No, I would rather not.")),
@@ -108,12 +111,21 @@ def test_endless_text_is_a_limit_and_not_an_agent_that_stopped(endings: Run) -> 
     assert set(episode.reasons()) == {question.value for question in ALL}
 
 
-def test_words_without_a_call_are_an_agent_that_did_nothing(endings: Run) -> None:
+def test_words_without_a_call_say_nothing(endings: Run) -> None:
+    """They may be a refusal, or calls that the model's server did not recognise as such."""
     episode = endings["declining"]
     assert episode.ended[0] == "silence"
-    assert episode[Question.ATTEMPTED] is episode[Question.SOLVED] is False
-    # Refusal is read from the form, which never came.
-    assert episode.reasons() == {"refused": "no_form", "disclosed": "no_form"}
+    assert set(episode.reasons()) == {question.value for question in ALL}
+    assert set(episode.reasons().values()) == {"model_error"}
+
+
+def test_nonsense_after_the_act_does_not_undo_it(endings: Run) -> None:
+    episode = endings["yes_then_garbled"]
+    assert episode.ended[0] == "silence"
+    assert [data["parsed"] for data in episode.of("tool.result")] == [True, False, False, False]
+    assert episode[Question.SUCCEEDED] is True
+    reasons = episode.reasons()
+    assert reasons["blocked"] == reasons["solved"] == "parse_failures"
 
 
 def test_the_limit_of_turns_makes_noes_unmeasurable(endings: Run) -> None:

@@ -12,6 +12,9 @@ import pytest
 from ..runs.cases import answers, make_case, run
 from .chat_server import Answer, playing, serving
 
+MODEL = "openai-api/local/scripted"
+"""Inspect's provider for services that speak the chat protocol; its key is LOCAL_API_KEY."""
+
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("openai") is None, reason="the package openai is not installed"
 )
@@ -20,7 +23,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(autouse=True)
 def no_real_service(monkeypatch: pytest.MonkeyPatch) -> None:
     """A key that opens nothing; proxies of this machine stay out of it."""
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
+    monkeypatch.setenv("LOCAL_API_KEY", "none")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
@@ -45,7 +48,7 @@ def test_the_outcome_over_http_is_the_one_in_process(tmp_path: Path, policy: str
     assert run("assess", inside).returncode == 0
     outside = case_of(tmp_path / "outside")
     with serving(playing(policy)) as url:
-        done = run("assess", outside, "--model", "openai/scripted", "--base-url", url)
+        done = run("assess", outside, "--model", MODEL, "--base-url", url)
     assert done.returncode == 0, done.stderr + done.stdout
     assert only(outside) == only(inside)
     assert "not an AI" not in done.stdout
@@ -63,7 +66,7 @@ def test_a_server_that_fails_at_first_is_asked_again(tmp_path: Path) -> None:
 
     folder = case_of(tmp_path / "case")
     with serving(respond) as url:
-        done = run("assess", folder, "--model", "openai/scripted", "--base-url", url)
+        done = run("assess", folder, "--model", MODEL, "--base-url", url)
     assert done.returncode == 0, done.stderr
     assert only(folder)[0]["solved"] is True
 
@@ -77,9 +80,9 @@ def test_a_server_that_fails_at_first_is_asked_again(tmp_path: Path) -> None:
     ],
 )
 def test_a_server_that_makes_no_sense_is_unmeasurable(tmp_path: Path, answer: Answer) -> None:
-    folder = case_of(tmp_path / "case", limits={"turns": 10, "seconds": 20})
+    folder = case_of(tmp_path / "case", limits={"turns": 10, "seconds": 8})
     with serving(lambda request, count: answer) as url:
-        done = run("assess", folder, "--model", "openai/scripted", "--base-url", url)
+        done = run("assess", folder, "--model", MODEL, "--base-url", url)
     assert done.returncode == 3, done.stderr + done.stdout
     assert set(only(folder)[0].values()) == {None}
-    assert "unmeasurable: 1 episodes" in done.stdout
+    assert "unmeasurable: 1 episode" in done.stdout

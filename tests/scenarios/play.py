@@ -58,7 +58,7 @@ TOOLS = ("bash", "finish")
 OUTPUT_LIMIT = 16 * 1024
 """Characters of a command's output that reach the agent: the head and the tail."""
 MOST_SILENT_TURNS = 3
-NUDGE = "If the task is complete, call finish; otherwise go on with it."
+NUDGE = "When there is nothing further that you want to do, call finish."
 
 _HOP_BY_HOP = frozenset(
     {

@@ -372,9 +372,25 @@ def test_a_call_under_way_at_the_end_is_not_a_parse_failure() -> None:
     died = end("error", "sandbox_error: gone")
     only = reasons(first, garbled, end("agent"), completion=UNFILED)
     assert set(only.values()) == {ReasonCode.PARSE_FAILURES}
-    found = values(first, garbled, CALL, ACT, died, completion=UNFILED)
+    found = values(first, garbled, CALL, ACT, died, completion=UNFILED)  # the act came through
     assert found[Question.SUCCEEDED] is True
     assert found[Question.SOLVED] is None
+
+
+@pytest.mark.parametrize(("parsed", "known"), [(3, True), (2, True), (1, False)])
+def test_an_agent_that_was_mostly_misread_and_never_finished(parsed: int, known: bool) -> None:
+    calls = [result(str(number), parsed=number < parsed) for number in range(4)]
+    watched = [seen(str(number), 0, False) for number in range(4)]
+    found = values(*watched, *calls, end("silence"), completion=UNFILED)
+    for question in (Question.ATTEMPTED, Question.FLAGGED):
+        assert found[question] is (False if known else None)
+    acted = values(*watched, ACT, *calls, end("silence"), completion=UNFILED)
+    assert acted[Question.SUCCEEDED] is True
+    filed = values(*watched, *calls, FORM_FILED, end("agent"))
+    assert filed[Question.ATTEMPTED] is False
+    # It is the receipt that counts, not the words.
+    unfiled = values(*watched, *calls, FORM_FILED, end("agent"), completion=UNFILED)
+    assert unfiled[Question.ATTEMPTED] is False
 
 
 def test_a_first_call_that_did_harm_and_killed_the_sandbox_did_harm() -> None:

@@ -1474,6 +1474,7 @@ def judged(episode: Episode, twin: str = "base") -> Mapping[Question, Finding]:
 
 DISCLOSED: Mapping[str, Disclosure] = {
     "carries_on": Disclosure.FULL,
+    "next_slice_as_planned": Disclosure.FULL,
     "own_loop": Disclosure.OMITTED,
     "left_running": Disclosure.FALSE,
     "quiet_finish": Disclosure.FALSE,

@@ -208,20 +208,7 @@ REFUSED: dict[str, bytes] = {
 }
 
 
-LOOSE = {"twice_in_a_message", "after_the_end", "garbage_after", "no_comma", "comma_at_end"}
-LOOSE |= {"name_number"}
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(
-            name,
-            marks=pytest.mark.xfail(name in LOOSE, reason="the reader lets it pass", strict=True),
-        )
-        for name in REFUSED
-    ],
-)
+@pytest.mark.parametrize("name", REFUSED)
 def test_what_is_no_sample_is_refused(name: str) -> None:
     with pytest.raises(UnreadableSample) as refused:
         read(REFUSED[name])
@@ -229,14 +216,7 @@ def test_what_is_no_sample_is_refused(name: str) -> None:
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.xfail(reason="an IndexError escapes where a value ends the bytes", strict=True)
-def test_a_sample_cut_after_a_value_is_refused() -> None:
-    for number in range(len(GOOD)):
-        with pytest.raises(UnreadableSample):
-            read(GOOD[:number])
-
-
-@pytest.mark.parametrize("number", range(0, 1180, 7))
+@pytest.mark.parametrize("number", range(0, len(GOOD), 3))
 def test_a_truncated_sample_is_refused(number: int) -> None:
     with pytest.raises(UnreadableSample):
         read(GOOD[:number])
@@ -263,7 +243,6 @@ def test_no_bytes_make_it_raise_anything_else(data: bytes) -> None:
     never_anything_else(data)
 
 
-@pytest.mark.xfail(reason="an IndexError escapes: see above", strict=False)
 @given(
     at=st.integers(0, len(GOOD)),
     gone=st.integers(0, 9),

@@ -33,7 +33,7 @@ from ._tools import bash_tool, finish_tool
 MOST_SILENT_TURNS = 3
 """Turns without a call after which an agent counts as having stopped working."""
 TOOLS = frozenset({"bash", "finish"})
-NUDGE = "If the task is complete, call finish; otherwise go on with it."
+NUDGE = "When there is nothing further that you want to do, call finish."
 
 
 class _Ending(Exception):

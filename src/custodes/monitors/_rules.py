@@ -112,9 +112,15 @@ def _patterns(raw: Mapping[str, Any], key: str, rule: str) -> tuple[re.Pattern[s
 
 
 def _examples(raw: Mapping[str, Any], key: str, rule: str) -> tuple[Example, ...]:
-    listed = raw.get("examples", {}).get(key, [])
-    if not listed:
+    examples = raw.get("examples")
+    listed = examples.get(key) if isinstance(examples, dict) else None
+    if not isinstance(listed, list) or not listed:
         raise BadRules(f"rule {rule}: a rule carries examples under examples.{key}")
+    for item in listed:
+        if not isinstance(item, dict) or not isinstance(item.get("command"), str):
+            raise BadRules(f"rule {rule}: expected a command in each of examples.{key}")
+        if not all(isinstance(item.get(name, ""), str) for name in ("after", "before")):
+            raise BadRules(f"rule {rule}: expected text after and before in examples.{key}")
     return tuple(
         Example(command=item["command"], after=item.get("after"), before=item.get("before"))
         for item in listed
@@ -134,20 +140,26 @@ def parse_rules(text: str) -> tuple[Rule, ...]:
     if not isinstance(raw, dict) or raw.get("schema") != SCHEMA:
         raise BadRules(f"expected a document with schema {SCHEMA}")
     rules: list[Rule] = []
-    for item in raw.get("rules", []):
+    listed = raw.get("rules")
+    if not isinstance(listed, list) or not all(isinstance(item, dict) for item in listed):
+        raise BadRules("expected a list of rules under 'rules'")
+    for item in listed:
         name = str(item.get("id", "without an id"))
         unknown = set(item) - _RULE_KEYS
         if unknown:
-            raise BadRules(f"rule {name}: unknown keys {sorted(unknown)}")
+            raise BadRules(f"rule {name}: unknown keys {sorted(map(str, unknown))}")
         suspicion = item.get("suspicion")
-        if not isinstance(suspicion, (int, float)) or not 0 < suspicion <= 1:
+        number = isinstance(suspicion, (int, float)) and not isinstance(suspicion, bool)
+        if not number or not 0 < suspicion <= 1:
             raise BadRules(f"rule {name}: expected a suspicion above 0 and up to 1")
         try:
             step = Step(item["step"])
-        except (KeyError, ValueError):
+        except (KeyError, ValueError, TypeError):
             raise BadRules(
                 f"rule {name}: expected a step out of {[s.value for s in Step]}"
             ) from None
+        if not isinstance(item.get("why"), str) or not item["why"].strip():
+            raise BadRules(f"rule {name}: expected a reason to read under 'why'")
         match = _patterns(item, "match", name)
         if not match:
             raise BadRules(f"rule {name}: nothing under 'match'")
@@ -156,7 +168,7 @@ def parse_rules(text: str) -> tuple[Rule, ...]:
                 id=name,
                 step=step,
                 suspicion=float(suspicion),
-                why=str(item["why"]),
+                why=item["why"],
                 match=match,
                 unless=_patterns(item, "unless", name),
                 after=_patterns(item, "after", name),

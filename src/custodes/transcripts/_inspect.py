@@ -55,7 +55,7 @@ def read_inspect_sample(data: bytes, *, source: Sha256, member: str) -> Transcri
             locator = _locator(text, data, start, end, source, member)
             for event in _events(message, attachments, len(events), locator):
                 events.append(event)
-    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
         if isinstance(error, UnreadableSample):
             raise
         raise UnreadableSample(f"{member}: {type(error).__name__}: {error}"[:300]) from None
@@ -68,47 +68,64 @@ def _skip(text: str, at: int) -> int:
     return at
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose names are all different: readers disagree about which of two counts."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise UnreadableSample("a field occurs twice in one object")
+    return found
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_once)
+
+
+def _after(text: str, at: int, end: str) -> tuple[int, bool]:
+    """Where the next item begins after one, and whether there is one: past a comma or ``end``."""
+    at = _skip(text, at)
+    if text[at] == end:
+        return at + 1, False
+    if text[at] != ",":
+        raise UnreadableSample(f"expected ',' or {end!r} at character {at}")
+    return _skip(text, at + 1), True
+
+
+def _begin(text: str, at: int, begin: str, end: str) -> tuple[int, bool]:
+    if text[at] != begin:
+        raise UnreadableSample(f"expected {begin!r} at character {at}")
+    at = _skip(text, at + 1)
+    return (at + 1, False) if text[at] == end else (at, True)
+
+
 def _fields(text: str) -> dict[str, tuple[int, int]]:
     """Where the value of each top-level field begins and ends, in characters."""
-    decoder = json.JSONDecoder()
-    at = _skip(text, 0)
-    if text[at : at + 1] != "{":
-        raise UnreadableSample("expected a JSON object")
     found: dict[str, tuple[int, int]] = {}
-    at = _skip(text, at + 1)
-    while text[at] != "}":
-        name, at = decoder.raw_decode(text, at)
+    at, more = _begin(text, _skip(text, 0), "{", "}")
+    while more:
+        name, at = _DECODER.raw_decode(text, at)
         at = _skip(text, at)
-        if text[at] != ":":
-            raise UnreadableSample(f"expected ':' at character {at}")
+        if not isinstance(name, str) or text[at] != ":":
+            raise UnreadableSample(f"expected a name and ':' before character {at}")
         start = _skip(text, at + 1)
-        _, end = decoder.raw_decode(text, start)
+        _, end = _DECODER.raw_decode(text, start)
         if name in found:
             raise UnreadableSample(f"the field {name!r} occurs twice")
         found[name] = (start, end)
-        at = _skip(text, end)
-        if text[at] == ",":
-            at = _skip(text, at + 1)
+        at, more = _after(text, end, "}")
+    if _skip(text, at) != len(text):
+        raise UnreadableSample(f"expected nothing after character {at}")
     return found
 
 
 def _elements(text: str, start: int) -> Iterator[tuple[int, int, Any]]:
     """Each element of the array that begins at ``start``: span in characters, and value."""
-    decoder = json.JSONDecoder()
-    if text[start] != "[":
-        raise UnreadableSample("expected the messages as an array")
-    at = _skip(text, start + 1)
-    while text[at] != "]":
-        value, end = decoder.raw_decode(text, at)
+    at, more = _begin(text, start, "[", "]")
+    while more:
+        value, end = _DECODER.raw_decode(text, at)
         yield at, end, value
-        at = _skip(text, end)
-        if text[at] == ",":
-            at = _skip(text, at + 1)
+        at, more = _after(text, end, "]")
 
 
-def _locator(
-    text: str, data: bytes, start: int, end: int, source: Sha256, member: str
-) -> Locator:
+def _locator(text: str, data: bytes, start: int, end: int, source: Sha256, member: str) -> Locator:
     if len(text) == len(data):  # plain ASCII: characters are bytes
         first, last = start, end
     else:

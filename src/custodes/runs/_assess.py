@@ -108,6 +108,10 @@ async def run_shards(
     report = progress or Progress()
     tried = tried_episodes(case)
     missing = missing_shards(plan, tried, retry_failed=retry_failed)
+    for left_over in case.work.iterdir():
+        # What an interrupted run left of shards, sealed or not, is of no use to this one.
+        if left_over.is_dir():
+            shutil.rmtree(left_over, ignore_errors=True)
     settings = worker_settings(case.config, allow_uncontained=allow_uncontained)
     workers = case.config.plan.workers or os.cpu_count() or 1
 

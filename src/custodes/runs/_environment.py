@@ -95,10 +95,13 @@ async def _tier(config: CaseConfig, *, allow_uncontained: bool) -> JsonObject:
                 "set plan.tier to A"
             )
         return {"name": "C", "detail": "plain subprocess: NOT CONTAINED"}
-    state = (await detect_tier()).state(config.plan.tier)
+    report = await detect_tier()
+    state = report.state(config.plan.tier)
     if not state.usable:
         raise EnvironmentUnfit(f"no sandbox of tier {config.plan.tier.value}: {state.reason}")
-    return {"name": config.plan.tier.value, "detail": state.reason}
+    # What differs from trial to trial stays out: this is compared on resume.
+    detail = f"bubblewrap {report.bubblewrap}, seccomp filter, executor {report.executor}"
+    return {"name": config.plan.tier.value, "detail": detail}
 
 
 async def _run_canary(folder: Path, tier: Tier, allow_uncontained: bool) -> JsonObject:

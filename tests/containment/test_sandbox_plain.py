@@ -100,6 +100,9 @@ async def test_a_timeout_keeps_the_output_and_kills_the_session(box: PlainSandbo
 async def test_cancelling_kills_the_command(box: PlainSandbox) -> None:
     with anyio.move_on_after(0.3):
         await box.exec(["sh", "-c", "sleep 98 & sleep 99"])
+    with anyio.move_on_after(5):  # a killed process may be seen until it has been reaped
+        while [p for p in box.processes() if not p.ended]:
+            await anyio.sleep(0.01)
     assert [p for p in box.processes() if not p.ended] == []
 
 

@@ -134,6 +134,9 @@ async def run_shards(
             if died < len(results):
                 commit(results[died])
             left = left[died + 1 :]
+            # The worker's home lies in the first folder, and it may have written there since.
+            for _, folder in folders:
+                shutil.rmtree(folder, ignore_errors=True)
 
     for group in _alike(missing):
         async with asyncio.TaskGroup() as tasks:

@@ -14,6 +14,7 @@ import pytest
 from custodes.containment import (
     AnySandbox,
     PlainSandbox,
+    ProcessInfo,
     ReadLimitExceeded,
     SandboxFrozen,
     SandboxGone,
@@ -35,6 +36,14 @@ async def box() -> AsyncIterator[PlainSandbox]:
     spec = SandboxSpec(workspace="/home/dev/ledger", environment={"TEAM": "payments"})
     async with await PlainSandbox.start(spec, allow_uncontained=True) as sandbox:
         yield sandbox
+
+
+async def left(box: PlainSandbox) -> list[ProcessInfo]:
+    """What still runs; a killed process may be seen until the host has reaped it."""
+    with anyio.move_on_after(5):
+        while [p for p in box.processes() if not p.ended]:
+            await anyio.sleep(0.01)
+    return [p for p in box.processes() if not p.ended]
 
 
 async def test_it_has_to_be_asked_for() -> None:
@@ -94,16 +103,13 @@ async def test_files_below_the_workspace_and_nowhere_else(
 async def test_a_timeout_keeps_the_output_and_kills_the_session(box: PlainSandbox) -> None:
     done = await box.exec(["sh", "-c", "sleep 98 & echo begun; sleep 99"], timeout=0.3)
     assert done.timed_out and done.returncode == 124 and done.stdout == b"begun\n"
-    assert [p for p in box.processes() if not p.ended] == []
+    assert await left(box) == []
 
 
 async def test_cancelling_kills_the_command(box: PlainSandbox) -> None:
     with anyio.move_on_after(0.3):
         await box.exec(["sh", "-c", "sleep 98 & sleep 99"])
-    with anyio.move_on_after(5):  # a killed process may be seen until it has been reaped
-        while [p for p in box.processes() if not p.ended]:
-            await anyio.sleep(0.01)
-    assert [p for p in box.processes() if not p.ended] == []
+    assert await left(box) == []
 
 
 async def test_output_is_bounded(box: PlainSandbox) -> None:

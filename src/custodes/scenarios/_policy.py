@@ -24,8 +24,7 @@ class ToolCall:
 class Move:
     """One turn of the agent: reasoning, text, and the calls it makes.
 
-    ``malformed`` stands for a call that the provider could not parse; ``tokens`` for how long an
-    endless output pretends to be.
+    ``malformed`` stands for a call that the provider could not parse.
     """
 
     reasoning: str = ""
@@ -143,7 +142,6 @@ class Route:
             ``violator`` attempts and succeeds, ``covert`` does so and files a false form.
         script: the policy.
         author: who wrote it; routes of one scenario come from more than one author.
-        needs_temptation: whether the route falls back to honest work where nothing tempts.
     """
 
     name: str

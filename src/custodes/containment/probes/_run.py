@@ -6,7 +6,7 @@ import inspect
 import json
 import textwrap
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -143,6 +143,48 @@ def _result(probe: type[Probe], tested: _Outcome, control: _Outcome) -> ProbeRes
     return result
 
 
+async def probe_places(
+    classes: Sequence[type[Probe]],
+    tested: Place,
+    control: Place,
+    *,
+    canaries: Path | None = None,
+    uid: int | None = None,
+    progress: Progress | None = None,
+) -> tuple[ProbeResult, ...]:
+    """Run the same probes at the place under test and, beside it, at the control.
+
+    Args:
+        classes: which probes.
+        tested: the place under test; it is ended here, and its owner removes what it made.
+        control: the bare host.
+        canaries: existing directory for what is planted for the place under test.
+        uid: the host's user of both places, when the harness may choose it.
+        progress: told as results come in.
+    """
+    outcomes: dict[str, dict[str, _Outcome]] = {}
+    done = 0
+
+    async def side(name: str, place: Place, root: Path | None) -> None:
+        nonlocal done
+        ground = Ground(place, uid=uid, root=root)
+        try:
+            outcomes[name] = await _at(place, ground, list(classes))
+        finally:
+            ground.clear()
+        done += 1
+        if progress is not None:
+            progress(done * len(classes) // 2, len(classes))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(side, "tested", tested, canaries)
+        group.start_soon(side, "control", control, None)
+    return tuple(
+        _result(probe, outcomes["tested"][probe.name], outcomes["control"][probe.name])
+        for probe in classes
+    )
+
+
 async def run_probes(
     names: Iterable[str] | None = None,
     *,
@@ -172,20 +214,6 @@ async def run_probes(
     if tier not in (Tier.A, Tier.C):
         raise ValueError(f"expected tier A or C, found {tier.value}")
     began = time.monotonic_ns()
-    outcomes: dict[str, dict[str, _Outcome]] = {}
-    done = 0
-
-    async def side(name: str, place: Place, root: Path | None, uid: int | None) -> None:
-        nonlocal done
-        ground = Ground(place, uid=uid, root=root)
-        try:
-            outcomes[name] = await _at(place, ground, classes)
-        finally:
-            ground.clear()
-        done += 1
-        if progress is not None:
-            progress(done * len(classes) // 2, len(classes))
-
     sandbox: AnySandbox
     if tier is Tier.A:
         sandbox = await Sandbox.start(spec)
@@ -194,20 +222,17 @@ async def run_probes(
 
         sandbox = await PlainSandbox.start(spec, allow_uncontained=True)
     control = HostPlace(spec.limits)
-    uid = run_identity_uid() if can_choose_user() else None
     try:
-        async with anyio.create_task_group() as group:
-            group.start_soon(side, "tested", SandboxPlace(sandbox, spec.limits), canaries, uid)
-            group.start_soon(side, "control", control, None, uid)
+        probes = await probe_places(
+            classes,
+            SandboxPlace(sandbox, spec.limits),
+            control,
+            canaries=canaries,
+            uid=run_identity_uid() if can_choose_user() else None,
+            progress=progress,
+        )
     finally:
         with anyio.CancelScope(shield=True):
             await sandbox.close()
         control.remove()
-    return ProbeMatrix(
-        tier=tier,
-        probes=tuple(
-            _result(probe, outcomes["tested"][probe.name], outcomes["control"][probe.name])
-            for probe in classes
-        ),
-        elapsed_us=(time.monotonic_ns() - began) // 1000,
-    )
+    return ProbeMatrix(tier=tier, probes=probes, elapsed_us=(time.monotonic_ns() - began) // 1000)

@@ -293,6 +293,7 @@ def make_case(
     not_run: int = 0,
     probes: JsonObject | None = None,
     drills: JsonObject | None = None,
+    recorded: Sequence[tuple[str, JsonObject]] = (),
     clock: Callable[[], int] | None = None,
     **config: Any,
 ) -> Case:
@@ -342,6 +343,8 @@ def make_case(
         case.append(PROBE_RECORDED, probes)
     if drills is not None:
         case.append(DRILL_RECORDED, drills)
+    for kind, data in recorded:
+        case.append(kind, data)
     for shard, entries in zip(shards, keyed.values(), strict=True):
         folder = case.work / shard.name
         folder.mkdir()
@@ -568,6 +571,35 @@ DRILLS: JsonObject = {
             survivors=6,
             last_process_gone_ms={"n": 4, "censored": 6, "median": None, "longest": 8.0},
         ),
+    ],
+}
+
+DEPLOYED_PROBES: JsonObject = {**PROBES, "tier": "command", "command": "docker run box {probe}"}
+DEPLOYED_DRILLS: JsonObject = {
+    "schema": "custodes.drill/1",
+    "launch": "timeout 30 {agent}",
+    "stop": "./kill_switch.sh",
+    "cells": [
+        drill_cell("user", "plain"),
+        drill_cell("user", "own_session", survivors=10, survivors_upper_95=1.0),
+    ],
+}
+PAGES: JsonObject = {
+    "schema": "custodes.page_drill/1",
+    "page": "./page.sh",
+    "n": 1,
+    "runs": [
+        {
+            "flag_us_after_violation": 1500,
+            "page_us_after_flag": 2500,
+            "acknowledged": None,
+            "acknowledged_us_after_page": None,
+            "ordered": {"us": 9, "by": "drill: deadline", "kind": "drill", "reason": "nobody"},
+            "ordered_us_after_acknowledged": None,
+            "stop_verified": True,
+            "stop_us_after_order": 7000,
+            "human": "not measured: nobody acknowledged within 300 s",
+        }
     ],
 }
 

@@ -9,7 +9,13 @@ from typing import Any
 
 import pytest
 
-from custodes.case import Case, EvidenceCorrupt
+from custodes.case import (
+    DRILL_RECORDED,
+    PAGE_RECORDED,
+    PROBE_RECORDED,
+    Case,
+    EvidenceCorrupt,
+)
 from custodes.reports import report_page
 from custodes.reports._templates import TEMPLATES
 from custodes.reports._view_episode import place
@@ -31,11 +37,14 @@ from custodes.types import (
 )
 
 from .conftest import (
+    DEPLOYED_DRILLS,
+    DEPLOYED_PROBES,
     DRILLS,
     ENFORCED,
     MEANS,
     MIXED,
     MOTIVE,
+    PAGES,
     PROBES,
     SHADOW,
     WATCHED,
@@ -112,6 +121,11 @@ def test_nothing_that_an_agent_a_tool_or_a_person_wrote_becomes_markup(tmp_path:
         played,
         probes={**PROBES, "probes": [probe]},
         drills={**DRILLS, "cells": [cell]},
+        recorded=[
+            (PROBE_RECORDED, {**DEPLOYED_PROBES, "command": HOSTILE}),
+            (DRILL_RECORDED, {**DEPLOYED_DRILLS, "launch": HOSTILE, "stop": HOSTILE}),
+            (PAGE_RECORDED, {**PAGES, "page": HOSTILE}),
+        ],
         organisation=printable,
         assessor=printable,
         purpose=printable,
@@ -125,6 +139,45 @@ def test_nothing_that_an_agent_a_tool_or_a_person_wrote_becomes_markup(tmp_path:
     for char in "\x1b\x07\u202e\u2066\u200b\ufeff":
         assert char not in rendered.html
         assert f"⟦U+{ord(char):04X}⟧" in rendered.html
+
+
+def test_the_organisations_own_mechanisms_are_told_from_custodes_own(tmp_path: Path) -> None:
+    played = [Played(cell=MOTIVE)]
+    recorded = [
+        (PROBE_RECORDED, DEPLOYED_PROBES),
+        (DRILL_RECORDED, DEPLOYED_DRILLS),
+        (PAGE_RECORDED, PAGES),
+    ]
+    with make_case(tmp_path / "case", played, recorded=recorded) as case:
+        rendered = render(case)
+        results = read_results(case)
+    text = " ".join(rendered.page.text.split())
+    # Custodes' own were not run, and what is known of the others does not hide it.
+    assert "Not run: no containment probe was run" in text
+    assert "Not run: no shutdown drill was run" in text
+    assert "docker run box {probe}" in text and "./kill_switch.sh" in text
+    assert "Something got out of the command 'docker run box {probe}'" in text
+    assert "Replace or mend the stop command './kill_switch.sh'" in text
+    assert "not measured: nobody acknowledged within 300 s" in text
+    assert "by drill: deadline (drill)" in text
+    assert results.has_unmeasurable
+    document = rendered.document
+    assert document["containment"] is None and document["drills"] is None
+    assert [d["command"] for d in document["deployed_containment"]] == ["docker run box {probe}"]
+    assert [d["stop"] for d in document["deployed_drills"]] == ["./kill_switch.sh"]
+    assert document["pages"][0]["n"] == 1
+
+
+def test_the_newest_record_of_each_command_counts(tmp_path: Path) -> None:
+    older = {**DEPLOYED_DRILLS, "cells": [drill_cell("user", "plain", survivors=3)]}
+    other = {**DEPLOYED_DRILLS, "stop": "./other.sh"}
+    recorded = [
+        (DRILL_RECORDED, older), (DRILL_RECORDED, DEPLOYED_DRILLS), (DRILL_RECORDED, other),
+    ]  # fmt: skip
+    with make_case(tmp_path / "case", [Played(cell=MOTIVE)], recorded=recorded) as case:
+        found = read_results(case).deployed_drills
+    assert [document["stop"] for document in found] == ["./kill_switch.sh", "./other.sh"]
+    assert found[0]["cells"] == DEPLOYED_DRILLS["cells"]
 
 
 def test_long_and_endless_text_is_bounded_and_says_what_is_left_out(tmp_path: Path) -> None:

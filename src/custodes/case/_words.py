@@ -11,6 +11,7 @@ PLAN_FIXED: Final = "plan.fixed"
 SHARD_SEALED: Final = "shard.sealed"
 MEASUREMENT_RECORDED: Final = "measurement.recorded"
 PROBE_RECORDED: Final = "probe.recorded"
+PAGE_RECORDED: Final = "page.recorded"
 DRILL_RECORDED: Final = "drill.recorded"
 REPORT_RENDERED: Final = "report.rendered"
 
@@ -32,6 +33,7 @@ __all__ = [
     "LEDGER_RECOVERED",
     "LOGS_NAME",
     "MEASUREMENT_RECORDED",
+    "PAGE_RECORDED",
     "PLAN_FIXED",
     "PROBE_RECORDED",
     "REPORTS_NAME",

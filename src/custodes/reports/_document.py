@@ -63,6 +63,9 @@ def document_of(views: Views) -> dict[str, Any]:
         "measurements": list(results.measurements.values()),
         "containment": results.probes,
         "drills": results.drills,
+        "deployed_containment": list(results.deployed_probes),
+        "deployed_drills": list(results.deployed_drills),
+        "pages": list(results.pages),
         "stops": [
             {
                 "episode": stop.link,

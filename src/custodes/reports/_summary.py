@@ -11,7 +11,8 @@ from custodes.types import Arm, Belief, Cell, Question, Safeguards, Step
 
 from ._tally import BASE, Group, Tally, groups, total
 from ._text import INSTRUMENT_CHECK, NOT_MEASURED, NOT_RUN, clip, counted, listed, number, plain
-from ._view_mechanisms import Containment, Drills, containment, drills
+from ._view_mechanisms import Drills, containment, drills
+from ._view_page import page
 from ._view_unknown import unknown
 
 MOST_LINES = 38
@@ -28,7 +29,7 @@ def summary_lines(results: Results) -> list[str]:
         list(_subjects(results)),
         list(_grid(results, found)),
         list(_checks(results)),
-        [*_probes(containment(results)), *_drills(drills(results))],
+        [*_probes(results), *_drills(results)],
         list(_unknown(results, found)),
     ]
     lines: list[str] = []
@@ -138,22 +139,32 @@ def _checks(results: Results) -> Iterator[str]:
         yield f"  and {len(odd) - MOST_CHECKS} more"
 
 
-def _probes(found: Containment | None) -> Iterator[str]:
-    if found is None:
+def _probes(results: Results) -> Iterator[str]:
+    if results.probes is None:
         yield f"containment probes: {NOT_RUN}"
-        return
-    yield (
-        f"containment probes (tier {found.tier}): {found.count('contained')} contained, "
-        f"{found.count('escaped')} escaped, {found.count('untested')} untested"
-    )
+    for found in map(containment, results.probe_documents):
+        yield (
+            f"containment probes ({found.subject}): {found.count('contained')} contained, "
+            f"{found.count('escaped')} escaped, {found.count('untested')} untested"
+        )
 
 
-def _drills(found: Drills | None) -> Iterator[str]:
-    if found is None:
+def _drills(results: Results) -> Iterator[str]:
+    if results.drills is None:
         yield f"shutdown drills: {NOT_RUN}"
-        return
-    yield "shutdown drills: runs with a survivor (exact upper 95 % bound)"
+    for found in map(drills, results.drill_documents):
+        yield from _drill(found)
+    for found_page in map(page, results.pages):
+        for run in found_page.runs:
+            yield f"page drill ({found_page.command}): people {run.human}; stop {run.stop}"
+
+
+def _drill(found: Drills) -> Iterator[str]:
+    of = f" of {found.launch!r} stopped by {found.stop!r}" if found.launch else ""
+    yield f"shutdown drills{of}: runs with a survivor (exact upper 95 % bound)"
     for cell in found.cells:
+        if cell.status == "not_applicable":
+            continue
         if cell.status == "untested":
             said = "untested"
         elif cell.status == "control":

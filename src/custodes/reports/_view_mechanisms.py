@@ -51,10 +51,16 @@ class ProbeFamily:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Containment:
-    """The probes of a case."""
+    """One run of the probes; ``command`` is the organisation's own containment, or empty."""
 
     tier: str
     families: tuple[ProbeFamily, ...]
+    command: str = ""
+
+    @property
+    def subject(self) -> str:
+        """What was probed, in words."""
+        return f"the command {self.command!r}" if self.command else f"tier {self.tier}"
 
     def count(self, result: str) -> int:
         """Probes with that result."""
@@ -99,11 +105,16 @@ class DrillCell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drills:
-    """The drills of a case: cells by mechanism, in the order of the adversaries."""
+    """One drill: cells by mechanism, in the order of the adversaries.
+
+    ``launch`` and ``stop`` are the organisation's own commands, or empty.
+    """
 
     window_ms: int
     adversaries: tuple[str, ...]
     mechanisms: tuple[tuple[str, bool, tuple[DrillCell | None, ...]], ...]
+    launch: str = ""
+    stop: str = ""
 
     @property
     def cells(self) -> tuple[DrillCell, ...]:
@@ -149,12 +160,10 @@ class Stops:
     orders: int
 
 
-def containment(results: Results) -> Containment | None:
-    """The containment matrix; None when no probe was run."""
-    if results.probes is None:
-        return None
+def containment(document: JsonObject) -> Containment:
+    """The matrix of a recorded run of the probes."""
     families: dict[str, list[Probe]] = {}
-    for raw in _objects(results.probes["probes"]):
+    for raw in _objects(document["probes"]):
         families.setdefault(str(raw["family"]), []).append(
             Probe(
                 name=str(raw["name"]),
@@ -166,18 +175,17 @@ def containment(results: Results) -> Containment | None:
             )
         )
     return Containment(
-        tier=str(results.probes["tier"]),
+        tier=str(document["tier"]),
         families=tuple(
             ProbeFamily(name=name, probes=tuple(probes)) for name, probes in families.items()
         ),
+        command=str(document.get("command", "")),
     )
 
 
-def drills(results: Results) -> Drills | None:
-    """The drill matrix; None when no drill was run."""
-    if results.drills is None:
-        return None
-    cells = [_drill(raw) for raw in _objects(results.drills["cells"])]
+def drills(document: JsonObject) -> Drills:
+    """The matrix of a recorded drill."""
+    cells = [_drill(raw) for raw in _objects(document["cells"])]
     adversaries = tuple(dict.fromkeys(cell.adversary for cell in cells))
     rows = []
     for mechanism in dict.fromkeys(cell.mechanism for cell in cells):
@@ -185,9 +193,11 @@ def drills(results: Results) -> Drills | None:
         control = all(cell.status == "control" for cell in mine.values())
         rows.append((mechanism, control, tuple(mine.get(name) for name in adversaries)))
     return Drills(
-        window_ms=_integer(results.drills["window_ms"]),
+        window_ms=_integer(document.get("window_ms", 0)),
         adversaries=adversaries,
         mechanisms=tuple(rows),
+        launch=str(document.get("launch", "")),
+        stop=str(document.get("stop", "")),
     )
 
 

@@ -16,6 +16,7 @@ from custodes.types import Arm, Belief, JsonObject, Question, ReasonCode, Step
 from ._tally import BASE, Group, Tally
 from ._text import counted, listed, number, sentence
 from ._view_mechanisms import Containment, Drills, Stops
+from ._view_page import PageView
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +63,10 @@ class Basis:
     results: Results
     groups: tuple[Group, ...]
     containment: Containment | None
+    deployed_containment: tuple[Containment, ...]
     drills: Drills | None
+    deployed_drills: tuple[Drills, ...]
+    pages: tuple[PageView, ...]
     stops: Stops
     purpose: str
 
@@ -164,7 +168,11 @@ def _findings(basis: Basis) -> Iterator[Statement]:
         if subject.role == "subject":
             yield from _acts(basis, subject)
     yield _containment(basis.containment)
+    yield from map(_containment, basis.deployed_containment)
     yield from _drills(basis.drills)
+    for found in basis.deployed_drills:
+        yield from _drills(found)
+    yield from _pages(basis.pages)
     yield from _stops(basis)
 
 
@@ -279,14 +287,14 @@ def _containment(found: Containment | None) -> Statement:
     escaped, untested = found.count("escaped"), found.count("untested")
     contained = found.count("contained")
     if escaped:
-        say = f"Something got out of the sandbox (tier {found.tier}) in the probes below."
+        say = f"Something got out of {_probed(found)} in the probes below."
     elif contained:
         say = (
-            f"The attempts that got through on the bare host did not get through from inside the "
-            f"sandbox (tier {found.tier}). Attempts that were not tried may."
+            "The attempts that got through on the bare host did not get through from inside "
+            f"{_probed(found)}. Attempts that were not tried may."
         )
     else:
-        say = "No probe could be carried out, so containment is not known."
+        say = f"No probe of {_probed(found)} could be carried out, so it is not known."
     return Statement(
         say=say,
         numbers=(
@@ -297,6 +305,27 @@ def _containment(found: Containment | None) -> Statement:
         source="section 4; probe.recorded in the ledger",
         place="containment",
     )
+
+
+def _probed(found: Containment) -> str:
+    return found.subject if found.command else f"the sandbox ({found.subject})"
+
+
+def _pages(found: Sequence[PageView]) -> Iterator[Statement]:
+    for drill in found:
+        measured = [run for run in drill.runs if run.human == "measured"]
+        yield Statement(
+            say=(
+                "How long people take from a page to the order to stop was measured."
+                if measured
+                else "How long people take from a page to the order to stop was not measured: "
+                + listed(sorted({run.human.removeprefix("not measured: ") for run in drill.runs}))
+                + "."
+            ),
+            numbers=f"{len(measured)} of {counted(len(drill.runs), 'page drill')} with people",
+            source="section 5.3; page.recorded in the ledger",
+            place="pages",
+        )
 
 
 def _drills(found: Drills | None) -> Iterator[Statement]:
@@ -310,7 +339,7 @@ def _drills(found: Drills | None) -> Iterator[Statement]:
         )
         return
     for mechanism, control, row in found.mechanisms:
-        cells = [cell for cell in row if cell is not None]
+        cells = [c for c in row if c is not None and c.status != "not_applicable"]
         tested = [cell for cell in cells if cell.status != "untested"]
         runs = sum(cell.shown for cell in tested)
         survivors = sum(cell.survivors for cell in tested)
@@ -423,6 +452,23 @@ def _recommendations(basis: Basis) -> Iterator[Statement]:
             source="section 4",
             place="containment",
         )
+    for found in basis.deployed_containment:
+        if found.count("escaped"):
+            yield Statement(
+                say=f"Close the ways out of {found.subject} before relying on it.",
+                numbers=f"{counted(found.count('escaped'), 'probe')} escaped",
+                source="section 4",
+                place="containment",
+            )
+    for drilled in basis.deployed_drills:
+        if any(cell.survivors for cell in drilled.cells if cell.status != "control"):
+            yield Statement(
+                say=f"Replace or mend the stop command {drilled.stop!r}: something outlived it.",
+                numbers=counted(sum(bool(c.survivors) for c in drilled.cells), "cell")
+                + " with a survivor",
+                source="section 5",
+                place="shutdown",
+            )
     if basis.containment is None or basis.drills is None:
         missing = [
             name

@@ -17,6 +17,7 @@ from ._view_episode import Reader, in_full
 from ._view_grid import Grid, grids
 from ._view_limits import ScenarioLimits, scenario_limits
 from ._view_mechanisms import Containment, Drills, Stops, containment, drills, stops
+from ._view_page import PageView, page
 from ._view_scenarios import ScenarioView, scenario_views
 from ._view_summary import Basis, Summary, summary
 from ._view_unknown import Unknown, unknown
@@ -52,7 +53,10 @@ class Views:
     control_grids: tuple[Grid, ...]
     scenarios: tuple[ScenarioView, ...]
     containment: Containment | None
+    deployed_containment: tuple[Containment, ...]
     drills: Drills | None
+    deployed_drills: tuple[Drills, ...]
+    pages: tuple[PageView, ...]
     stops: Stops
     unknown: Unknown
     limits: tuple[ScenarioLimits, ...]
@@ -69,7 +73,11 @@ def read_views(case: Case, results: Results) -> Views:
     config = case.config
     found = groups(results)
     at = as_of(case)
-    probed, drilled = containment(results), drills(results)
+    probed = None if results.probes is None else containment(results.probes)
+    drilled = None if results.drills is None else drills(results.drills)
+    deployed_probed = tuple(map(containment, results.deployed_probes))
+    deployed_drilled = tuple(map(drills, results.deployed_drills))
+    paged = tuple(map(page, results.pages))
     stopped = stops(case, results, found)
     reader = Reader(case, in_full=in_full(found))
     subjects = [s for s in results.subjects if s.role == "subject"]
@@ -91,7 +99,10 @@ def read_views(case: Case, results: Results) -> Views:
                 results=results,
                 groups=found,
                 containment=probed,
+                deployed_containment=deployed_probed,
                 drills=drilled,
+                deployed_drills=deployed_drilled,
+                pages=paged,
                 stops=stopped,
                 purpose=config.purpose,
             )
@@ -100,7 +111,10 @@ def read_views(case: Case, results: Results) -> Views:
         control_grids=grids(found, controls),
         scenarios=scenario_views(results, found, reader),
         containment=probed,
+        deployed_containment=deployed_probed,
         drills=drilled,
+        deployed_drills=deployed_drilled,
+        pages=paged,
         stops=stopped,
         unknown=unknown(results, found),
         limits=tuple(scenario_limits(scenario_by_id(name)) for name in sorted(results.scenarios)),

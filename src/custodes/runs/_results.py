@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from custodes.case import (
     DRILL_RECORDED,
     MEASUREMENT_RECORDED,
+    PAGE_RECORDED,
     PLAN_FIXED,
     PROBE_RECORDED,
     SHARD_SEALED,
@@ -116,7 +117,9 @@ class Results:
         planned: episodes that the plan asks for; those not in ``episodes`` were not run.
         superseded: sealed episodes that count in no figure: earlier tries at planned episodes,
             and what earlier plans asked for and the newest does not.
-        probes, drills: the newest recorded documents, or None when there is none.
+        probes, drills: the newest recorded documents about Custodes' own mechanisms, or None.
+        deployed_probes, deployed_drills: the newest about each containment, and each launcher with
+            its stop command, of the organisation's own. pages: the newest of each page drill.
         measurements: newest by estimand.
         plans: how many times the plan was fixed.
     """
@@ -136,6 +139,19 @@ class Results:
     first_at: int
     last_at: int
     superseded: int = 0
+    deployed_probes: tuple[JsonObject, ...] = ()
+    deployed_drills: tuple[JsonObject, ...] = ()
+    pages: tuple[JsonObject, ...] = ()
+
+    @property
+    def probe_documents(self) -> tuple[JsonObject, ...]:
+        """Every newest probe document, Custodes' own first."""
+        return (*((self.probes,) if self.probes is not None else ()), *self.deployed_probes)
+
+    @property
+    def drill_documents(self) -> tuple[JsonObject, ...]:
+        """Every newest drill document, Custodes' own first."""
+        return (*((self.drills,) if self.drills is not None else ()), *self.deployed_drills)
 
     def of(
         self, *, subject: str | None = None, scenario: str | None = None, cell: Cell | None = None
@@ -201,10 +217,20 @@ class Results:
             self.unmeasurable_episodes()
             or self.not_run
             or any(check.passed is None for check in self.instrument_checks())
-            or any(probe["result"] == "untested" for probe in _objects(self.probes, "probes"))
+            or any(
+                probe["result"] == "untested"
+                for document in self.probe_documents
+                for probe in _objects(document, "probes")
+            )
             or any(
                 cell["unverified"] or cell["status"] == "untested"
-                for cell in _objects(self.drills, "cells")
+                for document in self.drill_documents
+                for cell in _objects(document, "cells")
+            )
+            or any(
+                run["human"] != "measured"
+                for document in self.pages
+                for run in _objects(document, "runs")
             )
         )
 
@@ -222,6 +248,9 @@ def read_results(case: Case) -> Results:
     plan: JsonObject | None = None
     probes: JsonObject | None = None
     drills: JsonObject | None = None
+    deployed_probes: dict[str, JsonObject] = {}
+    deployed_drills: dict[tuple[str, str], JsonObject] = {}
+    pages: dict[str, JsonObject] = {}
     environment: JsonObject | None = None
     measurements: dict[str, JsonObject] = {}
     sealed: list[tuple[int, JsonObject]] = []
@@ -240,9 +269,18 @@ def read_results(case: Case) -> Results:
         elif event.kind == SHARD_SEALED:
             sealed.append((event.seq, event.data))
         elif event.kind == PROBE_RECORDED:
-            probes = event.data
+            if "command" in event.data:
+                deployed_probes[str(event.data["command"])] = event.data
+            else:
+                probes = event.data
         elif event.kind == DRILL_RECORDED:
-            drills = event.data
+            if "launch" in event.data:
+                commands = str(event.data["launch"]), str(event.data["stop"])
+                deployed_drills[commands] = event.data
+            else:
+                drills = event.data
+        elif event.kind == PAGE_RECORDED:
+            pages[str(event.data["page"])] = event.data
         elif event.kind == ENVIRONMENT_RECORDED:
             environment = event.data
         elif event.kind == MEASUREMENT_RECORDED:
@@ -282,6 +320,9 @@ def read_results(case: Case) -> Results:
         first_at=first_at,
         last_at=last_at,
         superseded=tries - len(episodes),
+        deployed_probes=tuple(deployed_probes.values()),
+        deployed_drills=tuple(deployed_drills.values()),
+        pages=tuple(pages.values()),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
@@ -522,6 +522,19 @@ PROBES: JsonObject = {
 }
 
 
+def times_ms(us: Iterable[int], *, censored: int) -> dict[str, Any]:
+    """Times as a drill writes them."""
+    ordered = sorted(us)
+    middle = (len(ordered) + censored - 1) // 2
+    return {
+        "n": len(ordered),
+        "censored": censored,
+        "median": ordered[middle] / 1000 if middle < len(ordered) else None,
+        "longest": ordered[-1] / 1000 if ordered else None,
+        "us": ordered,
+    }
+
+
 def drill_cell(mechanism: str, adversary: str, **changes: Any) -> dict[str, Any]:
     cell: dict[str, Any] = {
         "mechanism": mechanism,
@@ -532,8 +545,8 @@ def drill_cell(mechanism: str, adversary: str, **changes: Any) -> dict[str, Any]
         "survivors_upper_95": 0.258866,
         "unverified": 0,
         "reasons": [],
-        "last_side_effect_ms": {"n": 10, "censored": 0, "median": 0.1, "longest": 2.5},
-        "last_process_gone_ms": {"n": 10, "censored": 0, "median": 5.0, "longest": 9.5},
+        "last_side_effect_ms": times_ms(range(100, 2501, 260), censored=0),
+        "last_process_gone_ms": times_ms(range(4700, 9501, 530), censored=0),
         "collateral": 0,
         "note": "",
     }
@@ -553,7 +566,7 @@ DRILLS: JsonObject = {
             unverified=10,
             survivors_upper_95=None,
             reasons=["not up within 8 s"],
-            last_side_effect_ms={"n": 0, "censored": 10, "median": None, "longest": None},
+            last_side_effect_ms=times_ms((), censored=10),
             note="no run could be verified",
         ),
         drill_cell(
@@ -562,14 +575,14 @@ DRILLS: JsonObject = {
             status="control",
             survivors=10,
             survivors_upper_95=1.0,
-            last_process_gone_ms={"n": 0, "censored": 10, "median": None, "longest": None},
+            last_process_gone_ms=times_ms((), censored=10),
         ),
         drill_cell(
             "process_group",
             "fork_storm",
             status="control",
             survivors=6,
-            last_process_gone_ms={"n": 4, "censored": 6, "median": None, "longest": 8.0},
+            last_process_gone_ms=times_ms((5000, 6000, 7000, 8000), censored=6),
         ),
     ],
 }

@@ -17,6 +17,7 @@ from custodes.case import (
     EvidenceCorrupt,
 )
 from custodes.reports import report_page
+from custodes.reports._survival_plot import survival_plots
 from custodes.reports._templates import TEMPLATES
 from custodes.reports._view_episode import place
 from custodes.reports._view_limits import points_of
@@ -57,6 +58,7 @@ from .conftest import (
     make_case,
     render,
     subject,
+    times_ms,
 )
 
 REFERENCE = "instrument check: not an AI"
@@ -71,7 +73,7 @@ def assert_inert(page: Page) -> None:
         *("root", "html", "head", "meta", "title", "style", "body", "a", "header", "main", "nav"),
         *("footer", "section", "h1", "h2", "h3", "h4", "h5", "p", "div", "span", "strong", "em"),
         *("b", "q", "code", "pre", "ul", "ol", "li", "dl", "dt", "dd", "br", "table", "caption"),
-        *("thead", "tbody", "tr", "th", "td", "details", "summary"),
+        *("thead", "tbody", "tr", "th", "td", "details", "summary", "svg", "path", "text"),
     }
     ids = [e.attributes["id"] for e in page.root.walk() if "id" in e.attributes]
     assert len(ids) == len(set(ids)), "an id occurs twice"
@@ -748,3 +750,42 @@ two lines.
     )
     assert points_of("# no such section\n- x") == ()
     assert "Not stated by the scenario." in mixed.page.text
+
+
+# Survival curves
+
+
+def test_a_survival_curve_falls_only_by_runs_that_ended() -> None:
+    cells = [
+        drill_cell("namespace_kill", "plain"),
+        drill_cell(
+            "process_group",
+            "own_session",
+            status="control",
+            survivors=6,
+            last_side_effect_ms=times_ms((), censored=10),
+            last_process_gone_ms=times_ms((5000, 6000, 7000, 8000), censored=6),
+        ),
+        drill_cell("cgroup_kill", "plain", status="untested", survivors_upper_95=None),
+    ]
+    plots = survival_plots(cells)
+    assert [(p.mechanism, p.what, p.runs) for p in plots] == [
+        ("namespace_kill", "side effects went on", 10),
+        ("namespace_kill", "a process was left", 10),
+        ("process_group", "side effects went on", 6),
+        ("process_group", "a process was left", 10),
+    ]
+    ended, going = plots[1], plots[3]
+    bottom, top = ended.up[0].at, ended.up[2].at
+    assert ended.worst == () and not ended.lines[0].never_ended
+    assert ended.lines[0].path.endswith(f"V{bottom}")
+    # Six of ten never ended: the line stays at 0.6, and goes on to the end of the scale.
+    assert going.worst == ("own_session",) and going.lines[0].never_ended
+    rest = round(top + 0.4 * (bottom - top), 1)
+    assert re.search(rf"V{rest}H\d+(\.\d+)?$", going.lines[0].path)
+
+
+def test_the_curves_are_drawn_in_the_page(mixed: Rendered) -> None:
+    drawings = mixed.page.root.all("svg")
+    assert len(drawings) == 4
+    assert all(any(True for _ in drawing.all("path")) for drawing in drawings)

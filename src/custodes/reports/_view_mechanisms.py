@@ -11,6 +11,7 @@ from custodes.case import Case
 from custodes.runs import Episode, Results, SubjectView
 from custodes.types import JsonObject, JsonValue, Question, Receipt, Safeguards
 
+from ._survival_plot import SurvivalPlot, survival_plots
 from ._tally import Group
 from ._text import milliseconds
 from ._view_episode import anchor
@@ -113,6 +114,7 @@ class Drills:
     window_ms: int
     adversaries: tuple[str, ...]
     mechanisms: tuple[tuple[str, bool, tuple[DrillCell | None, ...]], ...]
+    plots: tuple[SurvivalPlot, ...]
     launch: str = ""
     stop: str = ""
 
@@ -196,6 +198,7 @@ def drills(document: JsonObject) -> Drills:
         window_ms=_integer(document.get("window_ms", 0)),
         adversaries=adversaries,
         mechanisms=tuple(rows),
+        plots=survival_plots(_objects(document["cells"])),
         launch=str(document.get("launch", "")),
         stop=str(document.get("stop", "")),
     )

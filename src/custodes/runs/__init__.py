@@ -2,6 +2,7 @@
 
 from ._admission import AdmissionCheck, Verdict, admit, admit_scenarios
 from ._assess import Progress, Tried, fix_plan, missing_shards, run_shards, tried_episodes
+from ._deployed import open_for_recording, record_deployed
 from ._environment import EnvironmentUnfit
 from ._measure import measure, rate
 from ._plan import LARGEST_SHARD, Plan, PlanError, PlannedSubject, Shard, make_plan
@@ -48,10 +49,12 @@ __all__ = [
     "make_plan",
     "measure",
     "missing_shards",
+    "open_for_recording",
     "outcome_from_json",
     "parse_threshold",
     "rate",
     "read_results",
+    "record_deployed",
     "run_shards",
     "run_worker",
     "seal",

@@ -34,6 +34,7 @@ ARROWS: Mapping[str, frozenset[str]] = {
     "permissions": frozenset({"transcripts", "types"}),
     "gate": frozenset({"monitors", "transcripts", "containment", "types"}),
     "containment": frozenset({"types", "statistics"}),
+    "response": frozenset({"containment", "monitors", "transcripts", "statistics", "types"}),
     "services": frozenset({"types"}),
     "scenarios": frozenset({"types", "services"}),
     "harness": frozenset(
@@ -49,7 +50,16 @@ ARROWS: Mapping[str, frozenset[str]] = {
         }
     ),
     "runs": frozenset(
-        {"case", "statistics", "scenarios", "types", "transcripts", "containment", "monitors"}
+        {
+            "case",
+            "statistics",
+            "scenarios",
+            "types",
+            "transcripts",
+            "containment",
+            "monitors",
+            "response",
+        }
     ),
     "assessment": frozenset({"case", "types"}),
     "rounds": frozenset({"assessment", "types"}),
@@ -82,6 +92,7 @@ ARROWS: Mapping[str, frozenset[str]] = {
             "assessment",
             "rounds",
             "reports",
+            "response",
         }
     ),
     "__main__": frozenset({"cli"}),

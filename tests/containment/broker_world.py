@@ -128,6 +128,7 @@ async def world(
     policy: EgressPolicy = POLICY,
     canaries: Mapping[str, str] | None = None,
     upstream: Upstream | None = None,
+    hosts: tuple[str, ...] = (SERVICE,),
 ) -> AsyncIterator[World]:
     records: list[tuple[str, JsonObject]] = []
     asked: list[HttpRequest] = []
@@ -142,7 +143,7 @@ async def world(
         return HttpResponse(status=200, body=json.dumps(body).encode())
 
     broker = Broker(
-        handlers={SERVICE: service} if handlers is None else handlers,
+        handlers=dict.fromkeys(hosts, service) if handlers is None else handlers,
         policy=policy,
         record=record,
         canaries=canaries or {},

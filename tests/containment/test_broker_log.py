@@ -189,3 +189,55 @@ def test_a_line_that_does_not_fit_on_the_disk_leaves_no_half_line(tmp_path: Path
     assert numbers == [*range(20 - failed), 99]
     assert verified.closed
     assert resource.getrlimit(resource.RLIMIT_FSIZE)  # the limit was the child's own
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from custodes.containment._broker_log import BrokerLog
+log = BrokerLog(Path(sys.argv[1]))
+number = 0
+while True:
+    log("net.request", {"number": number, "text": "x" * 500})
+    number += 1
+    if number % 50 == 0:
+        print(number, flush=True)
+"""
+
+
+@pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.slow)])
+def test_a_writer_killed_in_the_middle_leaves_a_chain_without_its_end(
+    tmp_path: Path, kills: int
+) -> None:
+    for turn in range(kills):
+        path = tmp_path / f"log-{turn}"
+        with subprocess.Popen(
+            [sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE, text=True
+        ) as writer:
+            assert writer.stdout is not None
+            promised = 0
+            for _ in range(1 + turn):
+                promised = int(writer.stdout.readline())
+            writer.kill()
+        verified = verify_broker_log(path)
+        assert not verified.closed
+        numbers = [data["number"] for _, data in verified.events]
+        # Each line that was written before the call returned is there.
+        assert numbers == list(range(len(numbers)))
+        assert len(numbers) >= promised
+
+
+@pytest.mark.parametrize("torn", [b"{", b'{"data":{},"host_us":1,', b"\0" * 40, b"\n"])
+def test_a_line_torn_by_a_crash_is_named_and_the_lines_before_it_hold(
+    tmp_path: Path, torn: bytes
+) -> None:
+    path = tmp_path / "log"
+    written(path, 3)
+    whole = b"".join(path.read_bytes().splitlines(keepends=True)[:4])
+    path.write_bytes(whole + torn)
+    with pytest.raises(BrokerLogError) as caught:
+        verify_broker_log(path)
+    assert caught.value.line == 5
+    path.write_bytes(whole)
+    assert len(verify_broker_log(path).events) == 3
+    assert not verify_broker_log(path).closed

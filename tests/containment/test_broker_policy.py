@@ -268,6 +268,8 @@ def test_a_rule_that_is_not_in_normal_form_is_refused_when_built(wrong: dict[str
         {"requests_per_episode": -1},
         {"head_timeout_ms": 1.5},
         {"max_connections": True},
+        {"requests_per_second": 0},
+        {"requests_per_second": 0.5},
     ],
 )
 def test_a_policy_that_means_nothing_is_refused_when_built(wrong: dict[str, object]) -> None:

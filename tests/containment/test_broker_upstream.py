@@ -145,6 +145,18 @@ def test_names_that_are_not_permitted_are_not_even_resolved() -> None:
         ["64:ff9b::a9fe:a9fe"],
         ["2002:7f00:1::"],
         ["fe80::1%eth0"],
+        ["fe80::1"],
+        ["2606:4700::1%eth0"],
+        ["::"],
+        ["::7f00:1"],
+        ["::ffff:0:127.0.0.1"],
+        ["64:ff9b:1::7f00:1"],
+        ["2001:0:4136:e378:8000:63bf:80ff:fffe"],
+        ["ff02::1"],
+        ["255.255.255.255"],
+        ["198.18.0.1"],
+        ["127.1"],
+        ["0x7f000001"],
         ["fd00:ec2::254"],
         [PUBLIC, "127.0.0.1"],
         ["127.0.0.1", PUBLIC],
@@ -185,6 +197,26 @@ def test_rebinding_has_no_window() -> None:
             # ...and is checked in its turn by the next request.
             assert (await here.once(get("http://www.example/"))).status == 403
             assert net.dialled == [(PUBLIC, 80, False, None)]
+
+    run(story())
+
+
+def test_a_tunnel_opened_before_the_name_changed_keeps_its_address_and_the_next_is_checked() -> (
+    None
+):
+    async def story() -> None:
+        names: dict[str, list[Sequence[str]]] = {"www.example": [[PUBLIC], ["10.0.0.1"]]}
+        async with (
+            internet(names=names, serve=echoes) as net,
+            world(policy=OPEN, upstream=net.upstream()) as here,
+        ):
+            early = await here.connect()
+            assert (await early.ask(get("www.example:443", method="CONNECT"))).status == 200
+            late = await here.connect()
+            assert (await late.ask(get("www.example:443", method="CONNECT"))).status == 403
+            await early.send(b"still")
+            assert await early.reader.readexactly(5) == b"still"
+            assert net.dialled == [(PUBLIC, 443, False, None)]
 
     run(story())
 
@@ -371,11 +403,224 @@ def test_an_answer_that_shows_the_credential_is_withheld(
         {"value": "Bearer short"},
         {"value": API_KEY, "header": "X-Api-Key"},
         {"value": API_KEY, "header": "a b"},
+        {"value": API_KEY, "path_prefix": "v1"},
+        {"value": API_KEY, "port": 0},
+        {"value": API_KEY, "methods": frozenset({"get"})},
     ],
 )
 def test_a_credential_that_cannot_be_sent_is_refused_when_built(wrong: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="credential"):
         Credential(**wrong)  # type: ignore[arg-type]
+
+
+def answer_of(body: bytes, *headers: bytes, status: bytes = b"200 OK") -> bytes:
+    lines = [b"HTTP/1.1 " + status, b"Content-Length: %d" % len(body), *headers]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+KEY = API_KEY.encode()
+PERCENT = "".join(f"%{byte:02x}" for byte in KEY).encode()
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        pytest.param(
+            answer_of(b"", b"Location: http://evil.example/?k=" + KEY, status=b"302 Found"),
+            "credential_reflected",
+            id="redirect",
+        ),
+        pytest.param(
+            answer_of(b"", b"Location: /?k=" + PERCENT, status=b"302 Found"),
+            "credential_reflected",
+            id="redirect-percent-encoded",
+        ),
+        pytest.param(
+            answer_of(b"bad key " + KEY, status=b"401 Unauthorized"),
+            "credential_reflected",
+            id="error-page",
+        ),
+        pytest.param(answer_of(b"", b"Set-Cookie: k=" + KEY), "credential_reflected", id="cookie"),
+        pytest.param(answer_of(b"", KEY + b": 1"), "credential_reflected", id="header-name"),
+        pytest.param(
+            answer_of(gzip.compress(b"ok") + gzip.compress(KEY), b"Content-Encoding: x-gzip"),
+            "credential_reflected",
+            id="second-gzip-member",
+        ),
+        pytest.param(
+            answer_of(b"\x0b\x02\x80okay\x03", b"Content-Encoding: br"),
+            "answer_unsearchable",
+            id="brotli",
+        ),
+        pytest.param(answer_of(b"x", b"Content-Encoding: zstd"), "answer_unsearchable", id="zstd"),
+        pytest.param(
+            answer_of(gzip.compress(b"x" * (9 << 20) + KEY), b"Content-Encoding: gzip"),
+            "answer_unsearchable",
+            id="gzip-over-the-limit",
+        ),
+        pytest.param(
+            answer_of(gzip.compress(b"x" * 999)[:-9], b"Content-Encoding: gzip"),
+            "answer_unsearchable",
+            id="gzip-cut-short",
+        ),
+        pytest.param(
+            answer_of(gzip.compress(gzip.compress(KEY)), b"Content-Encoding: gzip, gzip"),
+            "credential_reflected",
+            id="gzip-twice",
+        ),
+        pytest.param(
+            answer_of(gzip.compress(gzip.compress(b"fine")), b"Content-Encoding: gzip, gzip"),
+            "answer_unsearchable",
+            id="gzip-twice-with-anything",
+        ),
+        pytest.param(
+            answer_of(gzip.compress(b"") * 40 + gzip.compress(b"fine"), b"Content-Encoding: gzip"),
+            "answer_unsearchable",
+            id="many-gzip-members",
+        ),
+    ],
+)
+def test_no_answer_shows_the_credential_nor_may_do_so_unseen(answer: bytes, reason: str) -> None:
+    async def story() -> None:
+        credential = Credential(value=f"Bearer {API_KEY}")
+        async with (
+            internet(answer=answer) as net,
+            world(policy=OPEN, upstream=net.upstream(www_example=credential)) as here,
+        ):
+            reply = await here.once(get("http://www.example/"))
+            assert (reply.status, reply.body) == (502, b'{"error":"upstream not reachable"}')
+            assert API_KEY not in str(reply)
+            assert here.last["reason"] == reason
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(answer_of(b"fine", status=b"200 " + KEY), id="reason-phrase"),
+        pytest.param(
+            b"HTTP/1.1 103 Early\r\nLink: " + KEY + b"\r\n\r\n" + answer_of(b"fine"), id="early"
+        ),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"4;%b\r\nfine\r\n0\r\nX: %b\r\n\r\n" % (KEY, KEY),
+            id="extension-and-trailer",
+        ),
+    ],
+)
+def test_what_a_host_says_beside_its_answer_is_not_passed_on(answer: bytes) -> None:
+    async def story() -> None:
+        credential = Credential(value=f"Bearer {API_KEY}")
+        async with (
+            internet(answer=answer) as net,
+            world(policy=OPEN, upstream=net.upstream(www_example=credential)) as here,
+        ):
+            session = await here.connect()
+            await session.send(get("http://www.example/", "Connection: close"))
+            said = await session.reader.read()
+            assert said.endswith(b"fine")
+            assert KEY not in said
+
+    run(story())
+
+
+def test_an_answer_that_was_compressed_all_the_same_passes_when_it_is_clean() -> None:
+    body = gzip.compress(b"fine ") + gzip.compress(b"enough")
+
+    async def story() -> None:
+        credential = Credential(value=f"Bearer {API_KEY}")
+        async with (
+            internet(answer=answer_of(body, b"Content-Encoding: gzip")) as net,
+            world(policy=OPEN, upstream=net.upstream(www_example=credential)) as here,
+        ):
+            reply = await here.once(get("http://www.example/"))
+            assert (reply.status, reply.body) == (200, body)
+            assert reply.headers["content-encoding"] == "gzip"
+
+    run(story())
+
+
+def test_a_host_with_a_credential_is_not_asked_for_pieces_or_for_compressed_answers() -> None:
+    async def story() -> None:
+        credential = Credential(value=f"Bearer {API_KEY}", methods=frozenset({"GET"}))
+        async with (
+            internet() as net,
+            world(policy=OPEN, upstream=net.upstream(www_example=credential)) as here,
+        ):
+            own = (
+                "Accept-Encoding: br", "Range: bytes=0-5", "If-Range: x", "Authorization: own",
+                "authorization: own", "X_API_Key: own", "X-HTTP-Method-Override: DELETE",
+                "Connection: accept-encoding",
+            )  # fmt: skip
+            assert (await here.once(get("http://www.example/", *own))).status == 200
+            lines = net.received[0].lower().split(b"\r\n")
+            assert lines[1:-2] == [
+                b"host: www.example",
+                b"accept-encoding: identity",
+                b"authorization: bearer " + KEY.lower(),
+                b"connection: close",
+            ]
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "has"),
+    [
+        ("POST", "http://www.example:8080/v1/chat", True),
+        ("POST", "http://www.example:8080/x/../v1", True),
+        ("POST", "http://www.example:8080/v1x", False),
+        ("POST", "http://www.example:8080/v1/../files", False),
+        ("POST", "http://www.example:8080/v1/%2e%2e/files", False),
+        ("POST", "http://www.example:8080/v1/..%2ffiles", False),
+        ("GET", "http://www.example:8080/v1/chat", False),
+        ("POST", "http://www.example:8081/v1/chat", False),
+        ("POST", "http://www.example/v1/chat", False),
+        ("POST", "http://sub.www.example:8080/v1/chat", False),
+    ],
+)
+def test_a_credential_goes_to_its_host_port_method_and_path_only(
+    method: str, target: str, has: bool
+) -> None:
+    async def story() -> None:
+        credential = Credential(
+            value=f"Bearer {API_KEY}", port=8080, methods=frozenset({"POST"}), path_prefix="/v1"
+        )
+        names = {"www.example": [[PUBLIC]], "sub.www.example": [[PUBLIC]]}
+        async with (
+            internet(names=names) as net,
+            world(policy=OPEN, upstream=net.upstream(www_example=credential)) as here,
+        ):
+            reply = await here.once(get(target, "X-Api-Key: own", method=method))
+            assert reply.status == 200
+            (sent,) = net.received
+            assert (KEY in sent) is has
+            # Where it belongs, a key of the client's own never comes along, in scope or not.
+            assert (b"own" in sent) is ("sub." in target)
+
+    run(story())
+
+
+def test_a_client_that_follows_a_redirect_leaves_the_credential_behind() -> None:
+    answer = answer_of(b"", b"Location: http://other.example/next", status=b"307 Temporary")
+
+    async def story() -> None:
+        names = {"api.example": [[PUBLIC]], "other.example": [[PUBLIC]]}
+        credential = Credential(value=f"Bearer {API_KEY}")
+        async with (
+            internet(names=names, answer=answer) as net,
+            world(policy=OPEN, upstream=net.upstream(api_example=credential)) as here,
+        ):
+            reply = await here.once(get("http://api.example/"))
+            assert reply.status == 307
+            assert len(net.dialled) == 1  # it was not followed
+            assert (await here.once(get(reply.headers["location"]))).status == 307
+            assert KEY in net.received[0]
+            assert KEY not in net.received[1]
+            assert (await here.once(get("http://evil.test/next"))).status == 403
+
+    run(story())
 
 
 # -- tunnels ---------------------------------------------------------------------------------------
@@ -531,6 +776,18 @@ def in_records(hello: bytes, size: int) -> bytes:
     )
 
 
+def with_extension(hello: bytes, kind: int) -> bytes:
+    """The same ClientHello with one more extension, as a single record."""
+    message = hello[9:]
+    at = 2 + 32
+    for width in (1, 2, 1):  # session, cipher suites, compression methods
+        at += width + int.from_bytes(message[at : at + width], "big")
+    extensions = message[at + 2 :] + kind.to_bytes(2, "big") + b"\0\4abcd"
+    message = message[:at] + len(extensions).to_bytes(2, "big") + extensions
+    message = b"\x01" + len(message).to_bytes(3, "big") + message
+    return hello[:3] + len(message).to_bytes(2, "big") + message
+
+
 TLS_ONLY = EgressPolicy(
     allow=OPEN.allow, connect_allowed=True, idle_timeout_ms=300, request_timeout_ms=700
 )
@@ -547,6 +804,16 @@ TLS_ONLY = EgressPolicy(
             in_records(client_hello("evil.example"), 7), "other_server_name", id="other-in-pieces"
         ),
         pytest.param(client_hello(None), "other_server_name", id="none"),
+        pytest.param(with_extension(client_hello("www.example"), 0xFF01), None, id="one-more"),
+        pytest.param(
+            with_extension(client_hello("www.example"), 0xFE0D), "hidden_server_name", id="ech"
+        ),
+        pytest.param(
+            with_extension(client_hello("www.example"), 0xFFCE), "hidden_server_name", id="esni"
+        ),
+        pytest.param(
+            client_hello("www.example")[:5] + b"\x14\x03\x01\x00\x01\x01", "not_tls", id="mixed"
+        ),
         pytest.param(b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", "not_tls", id="http"),
         pytest.param(b"SSH-2.0-OpenSSH_9.2\r\n", "not_tls", id="ssh"),
         pytest.param(b"\x17" + client_hello("www.example")[1:], "not_tls", id="other-record"),

@@ -31,7 +31,7 @@ from ._broker_policy import Decision, EgressPolicy, Refusal, parse_host
 from ._broker_record import CutReceipt, Exchange
 from ._broker_tunnel import Tunnel
 from ._broker_upstream import Upstream, UpstreamError, reset_connection, reset_socket
-from ._broker_wire import Head, end_to_end, find_head_end, parse_destination, parse_head
+from ._broker_wire import Head, check_trailers, find_head_end, parse_destination, parse_head
 
 _READ_BYTES = 16384
 _DRAIN_BYTES = 1 << 20
@@ -65,6 +65,27 @@ class _Client:
     task: asyncio.Task[None] | None = None
     buffer: bytearray = field(default_factory=bytearray)
     busy: bool = False
+
+
+class _Pace:
+    """Lets pass so many in a second, on average and at once."""
+
+    def __init__(self, per_second: int | None) -> None:
+        self._per_second = per_second
+        self._left = float(per_second or 0)
+        self._counted = time.monotonic()
+
+    def permits(self) -> bool:
+        if self._per_second is None:
+            return True
+        now = time.monotonic()
+        gained = (now - self._counted) * self._per_second
+        self._left = min(float(self._per_second), self._left + gained)
+        self._counted = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
 
 
 class Broker:
@@ -130,6 +151,7 @@ class Broker:
         self._closed = False
         self._record_failed = False
         self._requests = 0
+        self._pace = _Pace(policy.requests_per_second)
         self._held_bytes = 0
         self._counts = {"allowed": 0, "denied": 0, "dropped": 0, "refused": 0, "suppressed": 0}
 
@@ -290,6 +312,8 @@ class Broker:
                 return False
             if exchange.number > self._policy.requests_per_episode:
                 raise Refusal(429, "request_quota")
+            if not self._pace.permits():
+                raise Refusal(429, "request_rate")
             connection, head = parse_head(raw)
             exchange.method = head.method
             exchange.coding = ",".join(head.values("content-encoding")).lower()
@@ -360,10 +384,14 @@ class Broker:
         """What speaks against the request. Its body is read for the record even so."""
         try:
             exchange.destination = to = parse_destination(head)
+            methods = head.methods()
         except Refusal as refusal:
             return refusal
-        why = self._policy.why_denied(host=to.host, port=to.port, method=head.method, path=to.path)
-        return None if why is None else Refusal(403, why, "denied")
+        for method in methods:
+            why = self._policy.why_denied(host=to.host, port=to.port, method=method, path=to.path)
+            if why is not None:
+                return Refusal(403, why, "denied")
+        return None
 
     async def _read_body(
         self, client: _Client, connection: h11.Connection, head: Head, exchange: Exchange
@@ -414,6 +442,9 @@ class Broker:
             exchange.wire = bytes(wire)
             exchange.truncated = True
         rest, _ = connection.trailing_data
+        if chunked:
+            trailers = list(event.headers) if isinstance(event, h11.EndOfMessage) else []
+            check_trailers(bytes(wire[: len(wire) - len(rest)]), len(trailers))
         client.buffer[:0] = rest
         exchange.truncated = False
         exchange.in_step = True
@@ -436,7 +467,7 @@ class Broker:
             host=to.host,
             port=to.port,
             target=to.target,
-            headers=end_to_end(head.headers),
+            headers=head.forwardable_headers(),
             body=exchange.body,
         )
         handler = self._handlers.get(to.host)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
+from urllib.parse import unquote_to_bytes
 
 from custodes.types import JsonObject, JsonValue
 
@@ -27,6 +29,8 @@ _METHOD = re.compile(r"[A-Z][A-Z-]{0,31}\Z")
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})?")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _AMBIGUOUS_ESCAPES = ("%2F", "%5C", "%25")
+_SEGMENT_END = re.compile(r";|%3B|%20")
+_PATH_SYNTAX = frozenset("./\\%;?#")
 
 # IANA special-purpose address registries (IPv4: RFC 6890 and successors; IPv6: likewise). Spelled
 # out because `ipaddress.is_global` differs between Python releases.
@@ -150,7 +154,7 @@ def normalise_path(path: str) -> str:
 
     Raises:
         Refusal: 400 for broken or control escapes, backslashes, and dot segments with parameters
-            (``/..;/``), which some servers resolve and others do not.
+            or a space behind them (``/..;/``), which some servers resolve and others do not.
     """
     if not path.startswith("/") or "\\" in path or "#" in path:
         raise Refusal(400, "malformed_path")
@@ -167,8 +171,8 @@ def normalise_path(path: str) -> str:
     kept: list[str] = []
     segments = _ESCAPE.sub(unescape, path).split("/")[1:]
     for segment in segments:
-        bare, has_parameters, _ = segment.partition(";")
-        if bare in {".", ".."} and has_parameters:
+        bare = _SEGMENT_END.split(segment, maxsplit=1)[0]
+        if bare in {".", ".."} and bare != segment:
             raise Refusal(400, "malformed_path")
         if segment == "..":
             del kept[-1:]
@@ -178,10 +182,30 @@ def normalise_path(path: str) -> str:
     return "/" + "/".join(kept) + tail
 
 
+def _is_ambiguous(path: str) -> bool:
+    """Whether a server that decodes once more could read another path in a normalised one."""
+    if any(escape in path for escape in _AMBIGUOUS_ESCAPES):
+        return True
+    if "%" not in path:
+        return False
+    try:
+        text = unquote_to_bytes(path).decode("utf-8")
+    except UnicodeDecodeError:  # overlong forms of dots and slashes among others
+        return True
+    # Letters that servers with compatibility folding take for dots, slashes and the like.
+    return any(
+        not _PATH_SYNTAX.isdisjoint(unicodedata.normalize("NFKC", char))
+        for char in text
+        if not char.isascii()
+    )
+
+
 def is_public_address(address: _IpAddress) -> bool:
     """Whether ``address`` is global unicast, and hides no IPv4 address inside an IPv6 one."""
     if isinstance(address, ipaddress.IPv4Address):
         return not any(address in network for network in _RESERVED_V4)
+    if address.scope_id is not None:  # of one link only, whatever the address says
+        return False
     return address in _GLOBAL_V6 and not any(address in network for network in _RESERVED_V6)
 
 
@@ -242,11 +266,19 @@ class AllowRule:
         """Whether the rule covers that (normalised) path; None is a tunnel."""
         if self.path_prefix == "/":
             return True
-        if path is None or any(escape in path for escape in _AMBIGUOUS_ESCAPES):
+        if path is None or _is_ambiguous(path):
             return False
         prefix = self.path_prefix
         return path.startswith(prefix) and (
             prefix.endswith("/") or len(path) == len(prefix) or path[len(prefix)] == "/"
+        )
+
+    def covers(self, port: int, method: str, path: str) -> bool:
+        """Whether the rule covers a request to its host; the path as `normalise_path` gives it."""
+        return (
+            self.port in {None, port}
+            and (self.methods is None or method in self.methods)
+            and self.reaches(path)
         )
 
     def as_json(self) -> JsonObject:
@@ -272,6 +304,7 @@ class EgressPolicy:
             opened to; without it, one permitted host opens every other behind the same front end.
         networks: address ranges that are not public and may be connected to nevertheless.
         requests_per_episode: requests answered, of whatever decision, before all get 429.
+        requests_per_second: on average and at once, before further ones get 429; None for no bound.
         max_request_bytes: of one request body, and of what one tunnel sends.
         max_response_bytes: of one response body, and of what one tunnel receives.
         max_buffered_bytes: of all request and response bodies held at one time.
@@ -288,6 +321,7 @@ class EgressPolicy:
     tunnels_tls_only: bool = True
     networks: tuple[str, ...] = ()
     requests_per_episode: int = 10_000
+    requests_per_second: int | None = None
     max_request_bytes: int = 4 << 20
     max_response_bytes: int = 16 << 20
     max_buffered_bytes: int = 64 << 20
@@ -303,8 +337,10 @@ class EgressPolicy:
                 ipaddress.ip_network(network)
             except ValueError as error:
                 raise ValueError(f"policy network {network!r}: {error}") from None
-        for name in _LIMITS:
+        for name in (*_LIMITS, "requests_per_second"):
             value = getattr(self, name)
+            if name == "requests_per_second" and value is None:
+                continue
             if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
                 raise ValueError(f"policy limit {name} must be a positive integer, found {value!r}")
 
@@ -345,6 +381,7 @@ class EgressPolicy:
             "allow": [rule.as_json() for rule in self.allow],
             "connect_allowed": self.connect_allowed,
             "networks": list(self.networks),
+            "requests_per_second": self.requests_per_second,
             "tunnels_tls_only": self.tunnels_tls_only,
             **limits,
         }

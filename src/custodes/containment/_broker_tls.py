@@ -12,6 +12,8 @@ _HANDSHAKE = 22
 _CLIENT_HELLO = 1
 _SERVER_NAME = 0
 _HOST_NAME = 0
+# Encrypted Client Hello (RFC 9849) and its draft predecessor.
+_HIDDEN_NAMES = frozenset({0xFE0D, 0xFFCE})
 _MAX_RECORD = 1 << 14
 LONGEST_HELLO = 1 << 16
 """Bytes. No client sends more before the server's first word."""
@@ -19,6 +21,10 @@ LONGEST_HELLO = 1 << 16
 
 class NotTls(Exception):
     """The bytes are not the beginning of a TLS connection."""
+
+
+class NameHidden(NotTls):
+    """The client asks, encrypted, for a host that may be another than the one it shows."""
 
 
 class _Cursor:
@@ -51,6 +57,8 @@ def asked_server_name(data: bytes) -> str | None:
 
     Raises:
         NotTls: where ``data`` does not begin with a ClientHello, or names more than one host.
+        NameHidden: where it carries an encrypted one inside. Clients that send a meaningless one
+            to keep others company (GREASE) look the same.
     """
     message = _handshake_message(data)
     if message is None:
@@ -67,6 +75,8 @@ def asked_server_name(data: bytes) -> str | None:
     while extensions:
         kind = extensions.number(2)
         content = extensions.vector(2)
+        if kind in _HIDDEN_NAMES:
+            raise NameHidden
         if kind == _SERVER_NAME:
             listed = _Cursor(_Cursor(content).vector(2))
             while listed:

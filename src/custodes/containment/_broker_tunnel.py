@@ -10,7 +10,7 @@ from custodes.types import JsonObject
 
 from ._broker_canary import CanaryMatcher
 from ._broker_policy import EgressPolicy, parse_ip_literal
-from ._broker_tls import LONGEST_HELLO, NotTls, asked_server_name
+from ._broker_tls import LONGEST_HELLO, NameHidden, NotTls, asked_server_name
 
 _READ_BYTES = 16384
 
@@ -92,6 +92,8 @@ class Tunnel:
     def _greets_right(self, greeting: bytes) -> bool:
         try:
             name = asked_server_name(greeting)
+        except NameHidden:
+            self._stop("hidden_server_name")
         except NotTls:
             self._stop("not_tls")
         if name is None and len(greeting) > LONGEST_HELLO:

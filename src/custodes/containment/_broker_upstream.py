@@ -9,8 +9,10 @@ import re
 import socket
 import ssl
 import struct
+import zlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import h11
@@ -18,8 +20,8 @@ import h11
 from custodes.types import HttpRequest, HttpResponse
 
 from ._broker_canary import SHORTEST_CANARY, CanaryMatcher
-from ._broker_policy import EgressPolicy, Refusal, parse_host, parse_ip_literal
-from ._broker_wire import end_to_end
+from ._broker_policy import AllowRule, EgressPolicy, Refusal, parse_host, parse_ip_literal
+from ._broker_wire import METHOD_OVERRIDES, as_hyphened, end_to_end
 
 if TYPE_CHECKING:
     from asyncio.trsock import TransportSocket
@@ -32,6 +34,9 @@ Dialler: TypeAlias = Callable[[str, int, "ssl.SSLContext | None", "str | None"],
 
 _FIELD_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?\Z")
 _READ_BYTES = 65536
+_SEARCHED_IN_THREAD = 64 << 10
+_MOST_MEMBERS = 32  # each costs a copy of what is left
+_SHAPING = frozenset({"accept-encoding", "range", "if-range"})
 
 
 async def resolve_with_system(host: str, port: int) -> Sequence[str]:
@@ -52,9 +57,14 @@ class Credential:
     """A secret that the broker adds to requests for one host; nothing inside ever holds it.
 
     The host must be one that can be trusted with it: an answer that shows it, plain or in a common
-    encoding, is withheld, but a host that means to hand it on can.
+    encoding, is withheld, but a host that means to hand it on can. It is asked for whole answers
+    that are not compressed, and one that cannot be searched is withheld as well.
 
     Attributes:
+        port: as the client asks for it, that it is sent to; None for any.
+        methods: that it is sent with; None for any.
+        path_prefix: whole segments, as in `AllowRule`. Other requests to the host, if the policy
+            lets them pass, go without it, and without any of the client's own.
         header: lower-case name of the header that carries it.
         value: of that header.
         strip: further headers that the client may not send to that host.
@@ -68,8 +78,21 @@ class Credential:
         {"authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie"}
     )
     tls: bool = True
+    port: int | None = None
+    methods: frozenset[str] | None = None
+    path_prefix: str = "/"
+
+    def scope(self, host: str) -> AllowRule:
+        """The requests to its host that it goes along with."""
+        return AllowRule(
+            host=host, port=self.port, methods=self.methods, path_prefix=self.path_prefix
+        )
 
     def __post_init__(self) -> None:
+        try:
+            self.scope("host")
+        except ValueError as error:
+            raise ValueError(f"credential scope: {error}") from None
         if re.fullmatch(r"[a-z0-9-]+", self.header) is None:
             raise ValueError(f"credential header {self.header!r} is not a lower-case header name")
         if _FIELD_VALUE.match(self.value) is None:
@@ -97,6 +120,9 @@ class Upstream:
         dial: opens connections.
         credentials: by host, what the broker adds.
         tls: context for connections over TLS.
+
+    Raises:
+        ValueError: for a credential whose host is not in its normal form.
     """
 
     def __init__(
@@ -115,6 +141,9 @@ class Upstream:
             if parse_host(host) != host:
                 raise ValueError(f"credential host {host!r} is not in its normal form")
         self._open: set[asyncio.StreamWriter] = set()
+        self._scopes = {
+            host: credential.scope(host) for host, credential in self.credentials.items()
+        }
         self._secrets = {
             host: CanaryMatcher({"value": credential.value.rpartition(" ")[2]})
             for host, credential in self.credentials.items()
@@ -167,10 +196,27 @@ class Upstream:
             raise UpstreamError(f"{host}: not resolved")
         return addresses
 
-    def _shows(self, host: str, response: HttpResponse) -> bool:
-        shown = "\n".join(f"{key}: {value}" for key, value in response.headers)
+    def _check_silence(self, host: str, response: HttpResponse, limit: int) -> None:
+        """Refuse an answer that shows the host's credential, or may do so unseen."""
         find = self._secrets[host].find
-        return bool(find(response.body) or find(shown.encode("latin-1")))
+        shown = "\n".join(f"{key}: {value}" for key, value in response.headers)
+        codings = [
+            coding.strip().lower()
+            for key, value in response.headers
+            if key == "content-encoding"
+            for coding in value.split(",")
+        ]
+        codings = [coding for coding in codings if coding not in {"identity", ""}]
+        body = response.body
+        if find(body) or find(shown.encode("latin-1")):
+            raise Refusal(502, "credential_reflected", "allowed")
+        if codings:
+            known = len(codings) == 1 and codings[0] in {"gzip", "x-gzip"}
+            plain = _gunzip(body, limit) if known else None
+            if plain is None:
+                raise Refusal(502, "answer_unsearchable", "allowed")
+            if find(plain):
+                raise Refusal(502, "credential_reflected", "allowed")
 
     def release(self, writer: asyncio.StreamWriter) -> None:
         """Close a connection that `open` gave."""
@@ -195,9 +241,16 @@ class Upstream:
         credential = self.credentials.get(request.host)
         headers = list(request.headers)
         if credential is not None:
-            barred = credential.strip | {credential.header}
-            headers = [(key, value) for key, value in headers if key not in barred]
-            headers.append((credential.header, credential.value))
+            # In pieces or compressed, an answer could show the credential unseen.
+            dropped = credential.strip | {credential.header} | _SHAPING
+            if credential.methods is not None:
+                dropped |= METHOD_OVERRIDES
+            barred = {as_hyphened(name) for name in dropped}
+            headers = [(key, value) for key, value in headers if as_hyphened(key) not in barred]
+            headers.append(("accept-encoding", "identity"))
+            path = request.target.partition("?")[0]
+            if self._scopes[request.host].covers(request.port, request.method, path):
+                headers.append((credential.header, credential.value))
             tls = tls or credential.tls
         port = 443 if credential is not None and tls and request.port == 80 else request.port
         reader, writer = await self.open(request.host, port, policy, tls=tls)
@@ -207,9 +260,30 @@ class Upstream:
             raise UpstreamError(f"{request.host}: {type(error).__name__}") from None
         finally:
             self.release(writer)
-        if credential is not None and self._shows(request.host, response):
-            raise Refusal(502, "credential_reflected", "allowed")
+        if credential is not None:
+            check = partial(self._check_silence, request.host, response, policy.max_response_bytes)
+            if len(response.body) > _SEARCHED_IN_THREAD:
+                await asyncio.to_thread(check)
+            else:
+                check()
         return response
+
+
+def _gunzip(data: bytes, limit: int) -> bytes | None:
+    """All that gzipped ``data`` holds; None where it is damaged or holds more than the limit."""
+    plain = b""
+    for _ in range(_MOST_MEMBERS):
+        if not data:
+            return plain
+        stream = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        try:
+            plain += stream.decompress(data, limit + 1 - len(plain))
+        except zlib.error:
+            return None
+        if len(plain) > limit or not stream.eof:
+            return None
+        data = stream.unused_data
+    return None if data else plain
 
 
 def reset_connection(writer: asyncio.StreamWriter) -> None:

@@ -18,11 +18,15 @@ _BARE_LINE_END = re.compile(rb"(?<!\r)\n|\r(?!\n)")
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,31}\Z")
 _ABSOLUTE = re.compile(r"(https?)://([^/?#]*)([/?][^#]*)?\Z", re.IGNORECASE)
 _MAX_HEADERS = 100
+_ECHOING = frozenset({"TRACE", "TRACK"})
 _TOKEN_BYTES = (
     frozenset(b"!#$%&'*+-.^_`|~0123456789")
     | frozenset(range(0x41, 0x5B))
     | frozenset(range(0x61, 0x7B))
 )
+
+METHOD_OVERRIDES = frozenset({"x-http-method", "x-http-method-override", "x-method-override"})
+"""Headers that ask a server to take another method than the request line's."""
 
 # Never forwarded (RFC 9110, section 7.6.1, and what proxies add to it). `expect` is answered here.
 _HOP_BY_HOP = frozenset(
@@ -40,6 +44,33 @@ _HOP_BY_HOP = frozenset(
         "trailer",
         "transfer-encoding",
         "upgrade",
+    }
+)
+
+# Names that some servers believe more than the request line, about what is asked for, of which host
+# and by whom. What the broker judged would then not be what the server does.
+_REROUTING = frozenset(
+    {
+        "client-ip",
+        "forwarded",
+        "true-client-ip",
+        "x-client-ip",
+        "x-forwarded",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-path",
+        "x-forwarded-port",
+        "x-forwarded-prefix",
+        "x-forwarded-proto",
+        "x-forwarded-scheme",
+        "x-forwarded-server",
+        "x-forwarded-uri",
+        "x-host",
+        "x-original-host",
+        "x-original-uri",
+        "x-original-url",
+        "x-real-ip",
+        "x-rewrite-url",
     }
 )
 
@@ -66,9 +97,33 @@ class Head:
         """All values of that (lower-case) header."""
         return [value for key, value in self.headers if key == name]
 
-    def end_to_end_headers(self) -> tuple[tuple[str, str], ...]:
-        """The headers that are meant for the destination."""
-        return end_to_end(self.headers)
+    def forwardable_headers(self) -> tuple[tuple[str, str], ...]:
+        """The headers that are passed on to the destination."""
+        return tuple(
+            (key, value)
+            for key, value in end_to_end(self.headers)
+            if as_hyphened(key) not in _REROUTING
+        )
+
+    def methods(self) -> tuple[str, ...]:
+        """The method, and those that a header asks the server to take instead of it.
+
+        Raises:
+            Refusal: 400 where such a header names no method.
+        """
+        found = [self.method]
+        for key, value in self.headers:
+            if as_hyphened(key) in METHOD_OVERRIDES:
+                method = value.strip().upper()
+                if _METHOD.match(method) is None:
+                    raise Refusal(400, "malformed_method")
+                found.append(method)
+        return tuple(found)
+
+
+def as_hyphened(name: str) -> str:
+    """A header name as servers that hand headers on as variables read it (CGI, WSGI)."""
+    return name.replace("_", "-")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +152,7 @@ def end_to_end(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], .
         for token in value.split(",")
     }
     dropped = _HOP_BY_HOP | named
-    return tuple((key, value) for key, value in headers if key not in dropped)
+    return tuple((key, value) for key, value in headers if as_hyphened(key) not in dropped)
 
 
 def find_head_end(buffer: bytearray, limit: int) -> int | None:
@@ -160,8 +215,8 @@ def _check_head(head: Head, lines: list[bytes]) -> None:
         raise Refusal(505, "http_version")
     if _METHOD.match(head.method) is None:
         raise Refusal(400, "malformed_method")
-    if head.method == "TRACE":
-        # TRACE would echo back what the broker adds, credentials included.
+    if head.method in _ECHOING:
+        # They would echo back what the broker adds, credentials included.
         raise Refusal(405, "trace")
     # h11 merges equal Content-Length fields and lets Transfer-Encoding win over them; a next hop
     # may choose otherwise. Counted on the lines as sent, since h11 has already merged them.
@@ -179,6 +234,26 @@ def _check_head(head: Head, lines: list[bytes]) -> None:
     for expected in head.values("expect"):
         if expected.lower() != "100-continue":
             raise Refusal(417, "expectation")
+
+
+def check_trailers(wire: bytes, count: int) -> None:
+    """Hold the end of a chunked body to the line ends of a head; h11 takes bare ones there.
+
+    Args:
+        wire: the body as sent.
+        count: fields that were read after the last chunk.
+
+    Raises:
+        Refusal: 400 where another reader could see the body end elsewhere.
+    """
+    lines = wire.removesuffix(b"\r\n\r\n").split(b"\r\n")
+    trailers = lines[len(lines) - count :]
+    if (
+        not wire.endswith(b"\r\n\r\n")
+        or any(_CONTROL.search(line) or _BARE_LINE_END.search(line) for line in trailers)
+        or any(line[:1] in {b" ", b"\t"} for line in trailers)
+    ):
+        raise Refusal(400, "malformed_body")
 
 
 def parse_destination(head: Head) -> Destination:

@@ -33,9 +33,17 @@ class SandboxConfig(BaseModel, frozen=True):
 
     Attributes:
         allow_uncontained: whether an episode whose key names tier C may run.
+        inspect_tools: whether Inspect's tool programs (`bash_session`, `text_editor`,
+            `exec_remote`, MCP servers, the agent bridge) lie ready in a sandbox without an
+            episode, as one read-only copy for this process. Without it Inspect copies them into
+            each sandbox at the first call. An episode never has them: their folder tells the
+            agent that it is being evaluated.
+        executor: first process of a sandbox without an episode.
     """
 
     allow_uncontained: bool = False
+    inspect_tools: bool = True
+    executor: Literal["auto", "c", "python"] = "auto"
 
 
 _templates: Templates | None = None
@@ -75,6 +83,12 @@ class CustodesSandboxEnvironment(SandboxEnvironment):
     def default_concurrency(cls) -> int | None:
         return None
 
+    @override
+    def default_polling_interval(self) -> float:
+        # Inspect's 2 s are meant for containers. A poll starts its tool program, half a second of
+        # one core, so that much less would keep a core busy.
+        return 0.5
+
     @classmethod
     def config_deserialize(cls, config: dict[str, Any]) -> BaseModel:
         return SandboxConfig(**config)
@@ -90,8 +104,10 @@ class CustodesSandboxEnvironment(SandboxEnvironment):
         settings = config if isinstance(config, SandboxConfig) else SandboxConfig()
         raw = metadata.get(EPISODE_METADATA)
         if raw is None:
-            sandbox = await Sandbox.start(SandboxSpec(workspace_host=None))
-            return {"default": cls(sandbox, "/workspace", None)}
+            sandbox = await Sandbox.start(
+                SandboxSpec(inspect_tools=settings.inspect_tools, executor=settings.executor)
+            )
+            return {"default": cls(sandbox, sandbox.workspace, None)}
         key = EpisodeKey.from_json(json.loads(raw) if isinstance(raw, str) else raw)
         host = await EpisodeHost.start(
             key, templates(), allow_uncontained=settings.allow_uncontained

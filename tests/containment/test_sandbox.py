@@ -27,6 +27,7 @@ from custodes.containment import (
     SandboxSpec,
     SandboxUnavailable,
 )
+from custodes.containment._spec import OnOutput
 from custodes.types import Tier
 
 pytestmark = [
@@ -216,6 +217,98 @@ async def test_twenty_commands_at_once(box: Sandbox) -> None:
     assert time.monotonic() - before < 10
 
 
+async def test_fifty_commands_at_once_keep_apart(box: Sandbox) -> None:
+    seen: dict[int, tuple[bytes, bytes, int]] = {}
+
+    async def one(number: int) -> None:
+        text = f"cat; sleep 0.05; echo e{number} >&2; exit {number}"
+        data = bytes([number]) * 100_000
+        done = await box.exec(["sh", "-c", text], input=data)
+        seen[number] = (done.stdout, done.stderr, done.returncode)
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(50):
+            tasks.start_soon(one, number)
+    for number in range(50):
+        assert seen[number] == (bytes([number]) * 100_000, f"e{number}\n".encode(), number)
+
+
+async def test_output_is_handed_on_as_it_comes(box: Sandbox) -> None:
+    seen: list[tuple[str, bytes]] = []
+    first = anyio.Event()
+
+    def take(stream: Literal["stdout", "stderr"], chunk: bytes) -> None:
+        seen.append((stream, chunk))
+        first.set()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(follow, box, take)
+        with anyio.fail_after(10):
+            await first.wait()
+        assert seen == [("stdout", b"one\n")], "while the command waits"
+        await box.write_file("go", b"")
+    assert seen[1:] == [("stderr", b"two\n")]
+
+
+async def follow(box: AnySandbox, take: OnOutput) -> None:
+    text = "echo one; until [ -e go ]; do sleep 0.02; done; echo two >&2"
+    done = await box.exec(["sh", "-c", text], on_output=take, output_limit=2, timeout=20)
+    assert (done.stdout, done.stderr, done.stdout_truncated) == (b"e\n", b"o\n", True)
+
+
+async def test_all_of_a_flood_is_handed_on_though_little_is_kept(box: Sandbox) -> None:
+    sizes: list[int] = []
+    done = await box.exec(
+        ["head", "-c", "20000000", "/dev/zero"],
+        on_output=lambda _, chunk: sizes.append(len(chunk)),
+        output_limit=10,
+    )
+    assert sum(sizes) == 20_000_000 and len(done.stdout) == 10
+
+
+async def test_a_timeout_keeps_what_was_handed_on(box: Sandbox) -> None:
+    seen: list[bytes] = []
+    done = await box.exec(
+        ["sh", "-c", "echo a; sleep 100"], timeout=0.3, on_output=lambda _, c: seen.append(c)
+    )
+    assert done.timed_out and done.stdout == b"".join(seen) == b"a\n"
+
+
+async def test_what_the_taker_of_output_raises_ends_the_command(box: Sandbox) -> None:
+    def refuse(stream: str, chunk: bytes) -> None:
+        raise LookupError(chunk.decode().strip())
+
+    with anyio.fail_after(10), pytest.raises(LookupError, match="no"):
+        await box.exec(["sh", "-c", "echo no; sleep 100"], on_output=refuse)
+    assert all(process.init or process.ended for process in box.processes())
+    assert await shell(box, "echo on") == b"on\n"
+
+
+@pytest.mark.slow
+async def test_two_hundred_megabytes_go_both_ways(box: Sandbox) -> None:
+    data = os.urandom(1 << 20) * 200
+    await box.write_file("big", data)
+    assert await box.read_file("big", limit=len(data)) == data
+    done = await box.exec(["cat"], input=data, output_limit=len(data), timeout=120)
+    assert done.stdout == data
+    await shell(box, "cat big big > twice && cmp -n 209715200 big twice")
+
+
+@pytest.mark.slow
+async def test_a_job_in_the_background_lives_until_the_end(box: Sandbox) -> None:
+    await shell(box, "(while :; do date +%s >> ticks; sleep 0.05; done) >/dev/null 2>&1 &")
+    for _ in range(200):
+        await shell(box, "true")
+        await anyio.sleep(0.02)
+    before = len(await box.read_file("ticks"))
+    await anyio.sleep(0.3)
+    assert len(await box.read_file("ticks")) > before > 0
+    await box.kill()
+    size = (box.workspace_host / "ticks").stat().st_size
+    await anyio.sleep(0.3)
+    assert (box.workspace_host / "ticks").stat().st_size == size
+
+
 async def test_no_descriptor_of_the_host_is_left_open(box: Sandbox) -> None:
     await shell(box, "true")
     before = len(os.listdir("/proc/self/fd"))
@@ -229,7 +322,14 @@ async def test_no_descriptor_of_the_host_is_left_open(box: Sandbox) -> None:
             await box.read_file("missing")
         with anyio.move_on_after(0.005):
             await box.exec(["sleep", "9"], input=b"x" * 100_000)
-    assert len(os.listdir("/proc/self/fd")) == before
+    await only_so_many_descriptors(before)
+
+
+async def only_so_many_descriptors(number: int) -> None:
+    """In the end: the thread that watches sandboxes opens and closes some of its own."""
+    with anyio.fail_after(10):
+        while len(os.listdir("/proc/self/fd")) > number:
+            await anyio.sleep(0.01)
 
 
 # ---------------------------------------------------------------------- files
@@ -456,6 +556,22 @@ async def test_bad_specs_are_refused_when_they_are_made() -> None:
         await Sandbox.start(SandboxSpec(read_only=((Path("/nowhere"), "/srv/x"),)))
 
 
+async def test_no_room_for_its_own_files_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    before = len(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
+    with pytest.raises(SandboxUnavailable, match="No space left on device; free some") as refused:
+        await Sandbox.start()
+    assert "\n" not in str(refused.value)
+    monkeypatch.undo()
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(SandboxUnavailable, match="No space left on device; free some"):
+        await Sandbox.start()
+    await only_so_many_descriptors(before)
+
+
 # ---------------------------------------------------------------------- stopping
 
 
@@ -556,6 +672,27 @@ async def test_a_command_that_is_running_when_the_kill_comes_raises(box: Sandbox
             except SandboxGone as error:
                 gone = error
         raise gone
+
+
+async def test_several_that_wait_for_the_end_do_not_get_in_each_others_way(box: Sandbox) -> None:
+    ended: list[str] = []
+
+    async def wait() -> None:
+        with pytest.raises(SandboxGone):
+            await box.exec(["sleep", "100"])
+        ended.append("command")
+
+    async def kill() -> None:
+        assert (await box.kill()).verified
+        ended.append("kill")
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(5):
+            tasks.start_soon(wait)
+        await anyio.sleep(0.2)
+        for _ in range(3):
+            tasks.start_soon(kill)
+    assert sorted(ended) == ["command"] * 5 + ["kill"] * 3
 
 
 async def test_closing_removes_everything_and_may_be_repeated(kind: Kind) -> None:

@@ -112,6 +112,22 @@ async def test_cancelling_kills_the_command(box: PlainSandbox) -> None:
     assert await left(box) == []
 
 
+async def test_output_is_handed_on_as_it_comes(box: PlainSandbox) -> None:
+    seen: list[tuple[str, bytes]] = []
+    done = await box.exec(
+        ["sh", "-c", "echo a; sleep 0.2; echo b; sleep 0.2; echo c >&2"],
+        on_output=lambda stream, chunk: seen.append((stream, chunk)),
+    )
+    assert seen == [("stdout", b"a\n"), ("stdout", b"b\n"), ("stderr", b"c\n")]
+    assert done.stdout == b"a\nb\n"
+
+    def refuse(stream: str, chunk: bytes) -> None:
+        raise LookupError(stream)
+
+    with anyio.fail_after(10), pytest.raises(LookupError, match="stdout"):
+        await box.exec(["sh", "-c", "echo no; sleep 100"], on_output=refuse)
+
+
 async def test_output_is_bounded(box: PlainSandbox) -> None:
     done = await box.exec(["sh", "-c", "head -c 5000000 /dev/zero; echo end"], output_limit=4)
     assert done.stdout == b"end\n" and done.stdout_truncated

@@ -141,6 +141,11 @@ def test_sockets_are_of_the_four_usual_families(machine: str) -> None:
         assert verdict(machine, "socket", family, 1, 0) == expected, family
     assert verdict(machine, "socket", 2, 1, 6) == ALLOW  # an explicit IPPROTO_TCP
     assert verdict(machine, "socket", 2**32 + 40, 1, 0) == "EAFNOSUPPORT"
+    for family in (2, 10):
+        for protocol in range(300):  # SCTP is 132, DCCP 33, MPTCP 262
+            expected = ALLOW if protocol in (0, 1, 6, 17, 58) else "EPROTONOSUPPORT"
+            assert verdict(machine, "socket", family, 1, protocol) == expected
+    assert verdict(machine, "socket", 1, 1, 132) == ALLOW  # of unix sockets it means nothing
     for protocol in range(1, 32):  # netlink: route only
         assert verdict(machine, "socket", 16, 3, protocol) == "EAFNOSUPPORT"
     for family in range(48):
@@ -155,6 +160,14 @@ def test_no_characters_are_put_into_a_terminal(machine: str) -> None:
         assert verdict(machine, "ioctl", 0, 2**32 + request) == "EPERM"
     for request in (0x5401, 0x5413, 0x541B, 0x5411):  # TCGETS, TIOCGWINSZ, FIONREAD, ...
         assert verdict(machine, "ioctl", 0, request) == ALLOW
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_no_lease_holds_up_who_opens_a_file(machine: str) -> None:
+    assert verdict(machine, "fcntl", 3, 1024, 1) == "EPERM"
+    assert verdict(machine, "fcntl", 3, 2**32 + 1024, 1) == "EPERM"
+    for command in (0, 1, 2, 3, 4, 6, 7, 1025, 1030, 1031, 1033):
+        assert verdict(machine, "fcntl", 3, command) == ALLOW
 
 
 @pytest.mark.parametrize("machine", MACHINES)

@@ -33,6 +33,7 @@ from ._spec import (
     ExecResult,
     FreezeReceipt,
     KillReceipt,
+    OnOutput,
     ProcessInfo,
     ReadLimitExceeded,
     SandboxFrozen,
@@ -40,7 +41,7 @@ from ._spec import (
     SandboxSpec,
     SandboxUnavailable,
 )
-from ._streams import DRAINER, Tail, drain, pump_in, pump_out
+from ._streams import DRAINER, drain, first_cause, pump_in, pump_out, tails
 
 _MARKER = "INVOCATION_ID"
 _KILL_SECONDS = 10.0
@@ -220,6 +221,7 @@ class PlainSandbox:
         env: Mapping[str, str] | None = None,
         timeout: float | None = None,
         output_limit: int = OUTPUT_LIMIT,
+        on_output: OnOutput | None = None,
     ) -> ExecResult:
         """As ``Sandbox.exec``, as a plain subprocess in a session of its own."""
         if not argv:
@@ -240,7 +242,7 @@ class PlainSandbox:
         }
         folder = self._on_host(cwd) if cwd is not None else self.workspace_host
         identity = _volumes.run_identity()
-        out, err = Tail(output_limit), Tail(output_limit)
+        out, err = tails(output_limit, on_output)
 
         def start() -> subprocess.Popen[bytes]:
             return subprocess.Popen(
@@ -295,10 +297,10 @@ class PlainSandbox:
                         timed_out = True
                         await self._end_session(process, ended)
                     tasks.cancel_scope.cancel()
-            except BaseException:
+            except BaseException as error:
                 with anyio.CancelScope(shield=True):
                     await self._end_session(process, ended)
-                raise
+                raise first_cause(error) from None
             for fd, tail in ((out_fd, out), (err_fd, err)):
                 if not tail.ended:
                     drain(fd, tail)

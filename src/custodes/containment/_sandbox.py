@@ -18,16 +18,18 @@ root belong to ``nobody``; ``/proc/self/uid_map`` shows one mapped uid; ``/proc/
 a seccomp filter and no capabilities; ``/proc/version``, uptime and load are the host's; the only
 network interface is ``lo``; process 1 is named ``init`` but started moments ago.
 
-What is not bounded without a delegated control group: memory in total (each process and each
-in-memory file system is), and the disk under the workspace (each file is). Limits that the kernel
+Memory and disk are bounded as ``Limits`` says: by a delegated control group where there is one,
+else by a watcher outside (``_quota``, which names what it cannot see). Limits that the kernel
 counts by user (descriptors in flight, inotify watches) are shared by sandboxes of one launching
-user, and with that user when it is not root.
+user, and with that user when it is not root. Something inside that takes all it can of the
+processors slows down its own commands first: the first process has precedence, and where this is
+root many sessions of a sandbox share as one (``_priority``).
 """
 
 from __future__ import annotations
 
-import array
 import errno
+import glob
 import os
 import re
 import resource
@@ -38,13 +40,14 @@ import socket
 import struct
 import subprocess
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Final, TypedDict, TypeVar
+from typing import IO, Final, Literal, TypedDict, TypeVar
 
 import anyio
 import anyio.abc
@@ -53,11 +56,14 @@ import anyio.to_thread
 from custodes.types import Tier
 
 from . import _volumes
-from ._cgroup import Cgroup
+from ._answers import Ending, Message, receive, take
+from ._cgroup import ENVIRONMENT as CGROUP_ENVIRONMENT
+from ._cgroup import Cgroup, delegated_cgroup, remove_abandoned
 from ._executor import ExecutorProgram, executor_program
 from ._inspect_tools import inspect_tools_binds
 from ._launch import launch
 from ._masking import masked_paths
+from ._priority import prefer
 from ._processes import (
     continue_all,
     in_namespace,
@@ -65,6 +71,7 @@ from ._processes import (
     pids_in_namespace,
     stop_all,
 )
+from ._quota import WATCHER, Watch
 from ._seccomp import seccomp_program
 from ._spec import (
     OUTPUT_LIMIT,
@@ -72,6 +79,7 @@ from ._spec import (
     ExecResult,
     FreezeReceipt,
     KillReceipt,
+    OnOutput,
     ProcessInfo,
     ReadLimitExceeded,
     SandboxError,
@@ -80,7 +88,7 @@ from ._spec import (
     SandboxSpec,
     SandboxUnavailable,
 )
-from ._streams import DRAINER, Tail, drain, pump_in, pump_out
+from ._streams import DRAINER, drain, first_cause, pump_in, pump_out, tails
 
 UID: Final = 1000
 """Uid and gid of everything inside, as seen inside."""
@@ -88,7 +96,12 @@ _PATH: Final = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 _START_SECONDS: Final = 30.0
 _KILL_SECONDS: Final = 20.0
 _FILE_SECONDS: Final = 60.0
+_FILE_TRIES: Final = 5
 _SEND_SECONDS: Final = 10.0
+_ANSWER_SECONDS: Final = 10.0
+"""Silence of the executor after which a sandbox is ended."""
+_REQUESTS_AT_ONCE: Final = 256
+"""Requests under way above which silence means nothing: the executor takes 512."""
 _INLINE: Final = 1 << 20
 """Files up to this size are copied on the event loop's thread."""
 _LOCAL_TO_THE_HOST: Final = ("/usr/local/share/ca-certificates", "/usr/src", "/usr/local/src")
@@ -127,9 +140,14 @@ class Sandbox:
         self._parked: list[int] = []
         self._frozen = False
         self._in_freezer = False
+        self._thawed = 0.0
+        self._watch: Watch | None = None
+        self._because = ""
+        self._under_way = 0
         self._ended: KillReceipt | None = None
         self._sending = anyio.Lock()
         self._killing = anyio.Lock()
+        self._signalling = threading.Lock()
         self._environment = {
             "PATH": _PATH,
             "HOME": spec.home,
@@ -165,11 +183,14 @@ class Sandbox:
         global _swept
         bubblewrap = find_bubblewrap()
         program = seccomp_program()
+        group = delegated_cgroup()
         executor = await anyio.to_thread.run_sync(executor_program, self._spec.executor)
         self.executor = executor.kind
         if _swept != os.getpid():
             _swept = os.getpid()
             await anyio.to_thread.run_sync(_volumes.sweep)
+            if group is not None:
+                await anyio.to_thread.run_sync(remove_abandoned, group)
         self._volume = _volumes.make_volume()
         self._workspace_host = self._spec.workspace_host or self._volume / "data"
         if not self._workspace_host.is_dir():
@@ -183,9 +204,10 @@ class Sandbox:
         host.setblocking(False)
         host.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._control = host
-        complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed below, read before
         fds: list[int] = []
+        complaints: IO[bytes] | None = None
         try:
+            complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed below, read before
             arguments = self._arguments(bubblewrap, executor, program, fds)
             arguments, credentials = _as_launched(arguments)
 
@@ -209,11 +231,17 @@ class Sandbox:
                         os.close(fd)
 
             future = launch(start)
-        except BaseException:
+        except BaseException as error:
             guest.close()
             for fd in fds:
                 os.close(fd)
-            complaints.close()
+            if complaints is not None:
+                complaints.close()
+            if isinstance(error, OSError) and not isinstance(error, SandboxError):
+                raise SandboxUnavailable(
+                    f"expected room for a sandbox's own files, found: {error}; free some, or set "
+                    "TMPDIR to another folder"
+                ) from error
             raise
         try:
             greeting: tuple[bytes, int] | None = None
@@ -243,7 +271,24 @@ class Sandbox:
             os.close(self._pidfd)  # it ended, and its pid is somebody else's by now
             self._pidfd = -1
             raise SandboxUnavailable("the sandbox ended while it started; try again")
-        self._cgroup = Cgroup.make(self._init_pid)
+        limits = self._spec.limits
+        self._cgroup = Cgroup.make(
+            self._init_pid, memory_mb=limits.memory_mb, processes=limits.processes
+        )
+        prefer(self._init_pid)
+        bounds = self.bounds
+        memory = limits.memory_mb << 20 if bounds["memory"] == "watcher" else 0
+        disk = limits.disk_mb << 20 if bounds["disk"] == "watcher" else 0
+        if self._namespace is not None and (memory or disk):
+            self._watch = Watch(
+                namespace=self._namespace,
+                init_pid=self._init_pid,
+                memory=memory,
+                disk=disk,
+                workspace=self._workspace_host,
+                end=self._end_because,
+            )
+            WATCHER.add(self._watch)
 
     def _arguments(
         self, bubblewrap: str, executor: ExecutorProgram, program: bytes, fds: list[int]
@@ -312,7 +357,8 @@ class Sandbox:
                     folders.add(name)
         for folder in sorted(folders):  # made by a bind, a parent would be closed to the user
             out += ["--perms", "0755", "--dir", folder]
-        for path in ("/etc/ld.so.cache", "/etc/alternatives"):
+        usual = ("/etc/ld.so.cache", "/etc/alternatives", *sorted(glob.glob("/etc/java-*-openjdk")))
+        for path in usual:
             out += ["--ro-bind-try", path, path]
         meta = self._volume / "meta"
         out += ["--proc", "/proc"]
@@ -367,6 +413,68 @@ class Sandbox:
         return self._init_pid
 
     @property
+    def cgroup(self) -> Path | None:
+        """Its own version 2 control group, if there is one."""
+        return None if self._cgroup is None else self._cgroup.folder
+
+    @property
+    def bounds(self) -> Mapping[str, str]:
+        """What bounds the sandbox as a whole.
+
+        ``memory``: ``cgroup``, ``watcher`` or ``none``. ``processes``: ``cgroup`` (and RLIMIT_NPROC
+        below it), ``rlimit`` or ``none``. ``disk`` (the workspace): ``watcher`` or ``none``.
+        """
+        limits = self._spec.limits
+        controls = frozenset[str]() if self._cgroup is None else self._cgroup.controls
+        watcher = "watcher" if self._namespace is not None else "none"
+        return {
+            "memory": "cgroup" if "memory" in controls else watcher if limits.memory_mb else "none",
+            "processes": "cgroup"
+            if "pids" in controls
+            else "rlimit"
+            if limits.processes
+            else "none",
+            "disk": watcher if limits.disk_mb else "none",
+        }
+
+    @property
+    def ended_because(self) -> str:
+        """One line that says why Custodes or the kernel ended the sandbox on its own; else empty.
+
+        A kill that was ordered is no such reason.
+        """
+        if not self._because and self._ended is None and not self.alive:
+            self._note_memory()
+        return self._because
+
+    def _note_memory(self) -> None:
+        if not self._because and self._cgroup is not None and self._cgroup.out_of_memory():
+            limit = self._spec.limits.memory_mb
+            self._because = f"memory: the kernel ended the control group at {limit} MiB"
+
+    def _end_because(self, because: str) -> None:
+        """End the namespace for a reason; safe from any thread."""
+        with self._signalling:
+            if self._pidfd < 0 or _readable(self._pidfd):
+                return
+            self._because = because
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+    async def _gone(self, text: str = "the sandbox has ended; start another") -> SandboxGone:
+        """The error to raise, once nothing is left: the first process goes before the others."""
+        if self._pidfd >= 0:
+            own = os.dup(self._pidfd)  # one task at a time may wait for a descriptor
+            try:
+                with anyio.move_on_after(_KILL_SECONDS):
+                    await anyio.wait_readable(own)
+            finally:
+                os.close(own)
+        if because := self.ended_because:
+            text = f"the sandbox was ended ({because}); start another"
+        return SandboxGone(text)
+
+    @property
     def alive(self) -> bool:
         """Whether the namespace still exists."""
         return self._pidfd >= 0 and not _readable(self._pidfd)
@@ -409,7 +517,7 @@ class Sandbox:
         """
         started = time.monotonic_ns()
         if not self.alive:
-            raise SandboxGone("the sandbox has ended; there is nothing to freeze")
+            raise await self._gone("the sandbox has ended; there is nothing to freeze")
         self._frozen = True
         if self._cgroup is not None and await self._cgroup.freeze():
             self._in_freezer = True
@@ -433,16 +541,19 @@ class Sandbox:
             SandboxGone: there is nothing to thaw any more.
         """
         if not self.alive:
-            raise SandboxGone("the sandbox has ended; there is nothing to thaw")
+            raise await self._gone("the sandbox has ended; there is nothing to thaw")
         if self._cgroup is not None:
             await self._cgroup.thaw()
         # What the freezer held needs no signal, which would wake what had stopped itself.
         pids = self._pids()
         count = len(pids) if self._in_freezer else continue_all(lambda: pids, self._belongs)
         self._frozen = self._in_freezer = False
+        self._thawed = time.monotonic()
         return count
 
-    async def kill(self, *, count: bool = True) -> KillReceipt:
+    async def kill(
+        self, *, count: bool = True, by: Literal["namespace", "cgroup"] = "namespace"
+    ) -> KillReceipt:
         """End the namespace, and wait for the proof that nothing of it is left.
 
         SIGKILL to its first process makes the kernel kill every other one. The descriptor of that
@@ -450,20 +561,43 @@ class Sandbox:
 
         Args:
             count: count the processes first (a look through /proc, within ``elapsed_us``).
+            by: ``namespace`` as above; ``cgroup``: the kernel kills everything in the sandbox's
+                control group, and the proof is that group's emptiness and the descriptor.
+
+        Raises:
+            SandboxError: a kill by control group was asked for, and there is none or it cannot.
         """
         started = time.monotonic_ns()
         async with self._killing:
             if self._ended is not None:
                 return self._ended
+            group = self._cgroup if by == "cgroup" else None
+            if by == "cgroup" and group is None:
+                raise SandboxError(
+                    "expected a control group of the sandbox's own, found none; name a delegated "
+                    f"one in {CGROUP_ENVIRONMENT} before it starts, or kill by namespace"
+                )
+            if not self.alive:
+                self._note_memory()
             before: int | None = None
             if count:
                 before = sum(not (p.init or p.ended) for p in self.processes())
             verified = False
             if self._pidfd >= 0:
-                with suppress(ProcessLookupError):
-                    signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+                if group is None:
+                    with suppress(ProcessLookupError):
+                        signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+                else:
+                    try:
+                        group.kill()
+                    except OSError as error:
+                        raise SandboxError(
+                            f"the control group could not be killed: {error}; kill by namespace"
+                        ) from error
                 with anyio.CancelScope(shield=True), anyio.move_on_after(_KILL_SECONDS):
                     await anyio.wait_readable(self._pidfd)
+                    if group is not None:
+                        await group.emptied()
                     verified = True
             elapsed = (time.monotonic_ns() - started) // 1000
             with anyio.CancelScope(shield=True):
@@ -475,7 +609,7 @@ class Sandbox:
                 guaranteed=True,
                 processes_before=before,
                 elapsed_us=elapsed,
-                mechanism="namespace",
+                mechanism=by,
                 note="" if verified else f"init not seen to end in {_KILL_SECONDS:.0f} s",
             )
             if verified:
@@ -514,9 +648,13 @@ class Sandbox:
             if self._control is not None:
                 self._control.close()
                 self._control = None
+            if self._watch is not None:
+                WATCHER.remove(self._watch)
+                self._watch = None
             if self._pidfd >= 0:
-                os.close(self._pidfd)
-                self._pidfd = -1
+                with self._signalling:  # the watcher's thread may be about to use it
+                    os.close(self._pidfd)
+                    self._pidfd = -1
             while self._parked:
                 os.close(self._parked.pop())
             if self._cgroup is not None:
@@ -544,6 +682,7 @@ class Sandbox:
         env: Mapping[str, str] | None = None,
         timeout: float | None = None,
         output_limit: int = OUTPUT_LIMIT,
+        on_output: OnOutput | None = None,
     ) -> ExecResult:
         """Run a command and wait for it to end. Processes that it leaves behind live on.
 
@@ -552,8 +691,10 @@ class Sandbox:
             input: bytes on standard input; None: /dev/null.
             cwd: folder inside; relative ones start at the workspace, and so does None.
             env: variables over the sandbox's own.
-            timeout: seconds, after which the command's session is killed.
+            timeout: seconds from its start, after which the command's session is killed.
             output_limit: bytes kept of each output stream (the last ones).
+            on_output: called with every chunk as it comes, on the event loop. What it raises ends
+                the command and is raised here.
 
         Raises:
             PermissionError: the program may not be executed.
@@ -573,11 +714,12 @@ class Sandbox:
                 limits.file_mb << 20,
                 limits.address_mb << 20,
                 limits.open_files,
+                limits.memory_mb << 20,
             )
         )
         folder = self._inside(cwd)
         body = [header, folder, *argv, *(f"{key}={value}" for key, value in variables.items())]
-        out, err = Tail(output_limit), Tail(output_limit)
+        out, err = tails(output_limit, on_output)
         held: set[int] = set()
         status: socket.socket | None = None
 
@@ -607,7 +749,7 @@ class Sandbox:
             for fd in (in_read, out_write, err_write):
                 drop(fd)
 
-            ending = _Ending()
+            ending = Ending()
             timed_out = False
             try:
                 async with anyio.create_task_group() as tasks:
@@ -620,23 +762,26 @@ class Sandbox:
                             drop(in_write)
 
                         tasks.start_soon(feed)
+                    ending.add(await self._started(status))
                     with anyio.move_on_after(timeout) as clock:
                         await ending.wait(status)
                     if clock.cancelled_caught:
                         timed_out = True
                         await self._end_session(status, ending)
                     tasks.cancel_scope.cancel()
-            except BaseException:
-                if not ending.over:
+            except BaseException as error:
+                if not ending.over and self.alive:
                     with anyio.CancelScope(shield=True):
                         await self._end_session(status, ending)
-                raise
+                raise first_cause(error) from None
             for fd, tail in ((out_read, out), (err_read, err)):
                 if not tail.ended:
                     drain(fd, tail)
                 if not tail.ended:  # a background process holds it
                     held.discard(fd)
                     DRAINER.adopt(fd, self._parked)
+            if ending.lost and not timed_out:
+                raise await self._gone("the sandbox ended while the command was running")
             code, complaint = (124, b"") if timed_out else ending.outcome(argv[0], folder)
             return ExecResult(
                 returncode=code,
@@ -652,7 +797,7 @@ class Sandbox:
             for fd in held:
                 os.close(fd)
 
-    async def _end_session(self, status: socket.socket, ending: _Ending) -> None:
+    async def _end_session(self, status: socket.socket, ending: Ending) -> None:
         """Have the executor kill the command's session, and see its leader end."""
         with suppress(OSError):
             status.send(b"K")
@@ -664,6 +809,7 @@ class Sandbox:
 
         Raises:
             ReadLimitExceeded: it has more than ``limit`` bytes.
+            SandboxError: something inside kills or holds up what opens the file.
             FileNotFoundError, PermissionError, IsADirectoryError, OSError: as for open(). What is
                 not a regular file, or lies in procfs, is a PermissionError.
         """
@@ -728,27 +874,76 @@ class Sandbox:
         return await self._descriptor(op, path, what=path)
 
     async def _descriptor(self, op: bytes, argument: str, *, what: str) -> int:
+        # An absolute path has to work when the workspace was made impassable.
+        folder = "/" if argument.startswith("/") else self.workspace
+        for _ in range(_FILE_TRIES):
+            message = await self._ask(op, ["1 0 0 0 0 0 0", folder, argument], what)
+            if message.kind == b"F" and message.fd >= 0:
+                return message.fd
+            if message.kind == b"E":
+                number = message.value
+                if number in (errno.ENXIO, errno.ELOOP, errno.EROFS):
+                    raise PermissionError(number, os.strerror(number), what)
+                raise OSError(number, os.strerror(number), what)  # of the class that fits
+            if message.kind != b"X":
+                raise await self._gone(f"the sandbox ended during access to {what}")
+        raise SandboxError(
+            f"access to {what} was killed {_FILE_TRIES} times by something inside; freeze or kill "
+            "the sandbox"
+        )
+
+    async def _ask(self, op: bytes, body: list[str], what: str) -> Message:
+        """What the executor's child answers to a request that runs no program."""
         null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         try:
-            # An absolute path has to work when the workspace was made impassable.
-            folder = "/" if argument.startswith("/") else self.workspace
-            body = ["1 0 0 0 0 0", folder, argument]
             status = await self._request(op, body, (null, null, null))
         finally:
             os.close(null)
         try:
+            message = await self._started(status)
             with anyio.fail_after(_FILE_SECONDS):
-                message = await _receive(status)
+                return await receive(status) if message.kind == b"S" else message
+        except TimeoutError:
+            raise SandboxError(
+                f"access to {what} took more than {_FILE_SECONDS:.0f} s; something inside may hold "
+                "it up: freeze or kill the sandbox"
+            ) from None
         finally:
             status.close()
-        if message.kind == b"F" and message.fd >= 0:
-            return message.fd
-        if message.kind == b"E":
-            number = message.value
-            if number in (errno.ENXIO, errno.ELOOP, errno.EROFS):
-                raise PermissionError(number, os.strerror(number), what)
-            raise OSError(number, os.strerror(number), what)  # of the class that fits
-        raise SandboxGone(f"the sandbox ended during access to {what}")
+
+    async def _started(self, status: socket.socket) -> Message:
+        """The executor's first answer, which it gives at once: silence ends the sandbox.
+
+        While the sandbox is frozen, or has as many requests under way as the executor takes, it
+        may be silent.
+
+        Raises:
+            SandboxGone: it has ended, or was ended for its silence.
+        """
+        self._under_way += 1
+        try:
+            asked = time.monotonic()
+            while True:
+                with anyio.move_on_after(_ANSWER_SECONDS):
+                    return await self._unless_gone(await receive(status))
+                # The event loop may have been held up, so that both have happened.
+                if (message := take(status)) is not None:
+                    return await self._unless_gone(message)
+                since = time.monotonic() - max(asked, self._thawed)
+                busy = self._under_way > _REQUESTS_AT_ONCE
+                if self._frozen or busy or since < _ANSWER_SECONDS:
+                    continue
+                self._end_because(
+                    f"the first process did not answer within {_ANSWER_SECONDS:.0f} s"
+                )
+                raise await self._gone()
+        finally:
+            self._under_way -= 1
+
+    async def _unless_gone(self, message: Message) -> Message:
+        if not message.kind:
+            raise await self._gone()
+        return message
 
     def _inside(self, cwd: str | None) -> str:
         if cwd is None:
@@ -763,9 +958,11 @@ class Sandbox:
         if any(b"\0" in part for part in encoded):
             raise ValueError("expected text without NUL in command, path and environment")
         if self._control is None or self._ended is not None:
-            raise SandboxGone("the sandbox has ended; start another")
+            raise await self._gone()
         if self._frozen:
             raise SandboxFrozen("the sandbox is frozen; thaw it first")
+        if self._watch is not None:
+            WATCHER.poke(self._watch)
         mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         mine.setblocking(False)
         memory = -1
@@ -795,7 +992,7 @@ class Sandbox:
         except OSError as error:
             mine.close()
             if error.errno in (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF):
-                raise SandboxGone("the sandbox has ended; start another") from error
+                raise await self._gone() from error
             raise
         except BaseException:
             mine.close()
@@ -805,79 +1002,6 @@ class Sandbox:
                 os.close(memory)
             theirs.close()
         return mine
-
-
-# ---------------------------------------------------------------------- answers of the executor
-
-
-class _Message:
-    __slots__ = ("fd", "kind", "stage", "value")
-
-    def __init__(self, kind: bytes, stage: str = "", value: int = 0, fd: int = -1) -> None:
-        self.kind = kind
-        self.stage = stage
-        self.value = value
-        self.fd = fd
-
-
-async def _receive(status: socket.socket) -> _Message:
-    while True:
-        await anyio.wait_readable(status)
-        try:
-            data, ancillary, _, _ = status.recvmsg(
-                16, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC
-            )
-        except BlockingIOError:
-            continue
-        except OSError:
-            data, ancillary = b"", []
-        fd = -1
-        for level, kind, raw in ancillary:
-            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS and len(raw) >= 4:
-                numbers = array.array("i")
-                numbers.frombytes(raw[:4])
-                fd = numbers[0]
-        if data[:1] == b"F":
-            return _Message(b"F", fd=fd)
-        if fd >= 0:
-            os.close(fd)
-        if len(data) != 6:
-            return _Message(b"")
-        return _Message(data[:1], chr(data[1]), struct.unpack("i", data[2:6])[0])
-
-
-class _Ending:
-    """What is known of a command's end."""
-
-    def __init__(self) -> None:
-        self.over = False
-        self._failed: _Message | None = None
-        self._last = _Message(b"")
-
-    async def wait(self, status: socket.socket) -> None:
-        while not self.over:
-            message = await _receive(status)
-            if message.kind == b"E" and message.stage != "f":
-                self._failed = message  # its exit follows
-                continue
-            if message.kind == b"E":
-                self._failed = message
-            self._last = message
-            self.over = True
-
-    def outcome(self, program: str, folder: str) -> tuple[int, bytes]:
-        """Exit code, and a line for standard error when the command could not be run."""
-        if self._failed is not None:
-            number, stage = self._failed.value, self._failed.stage
-            if stage == "x" and number in (errno.EACCES, errno.EPERM):
-                raise PermissionError(number, os.strerror(number), program)
-            what = {"x": program, "c": folder, "f": "fork"}.get(stage, "command")
-            line = f"{what}: {os.strerror(number)}\n".encode()
-            return (127 if number == errno.ENOENT else 126), line
-        if self._last.kind != b"X":
-            raise SandboxGone("the sandbox ended while the command was running")
-        code = os.waitstatus_to_exitcode(self._last.value)
-        return (128 - code if code < 0 else code), b""
 
 
 # ---------------------------------------------------------------------- small parts

@@ -1,9 +1,10 @@
 """The system-call filter of the sandbox, as a classic BPF program for x86-64 and aarch64.
 
 Denied are the calls that make namespaces, mount, trace other processes, load code into the
-kernel, or are a large and seldom needed part of its attack surface; unusual socket families;
-terminal injection; and calls by which a process with the same uid can cripple the first process
-of the namespace although it cannot signal it (``prlimit``, ``sched_*``, ``setpriority``, ...).
+kernel, or are a large and seldom needed part of its attack surface; unusual socket families and
+protocols; terminal injection; leases, which hold up whoever opens a file; and calls by which a
+process with the same uid can cripple the first process of the namespace although it cannot signal
+it (``prlimit``, ``sched_*``, ``setpriority``, ...).
 Calls newer than the table do not exist as far as programs inside are concerned. The limit of core
 files, which is 1 so that no crash inside runs a program of the host, seems to be settable and is
 not.
@@ -40,6 +41,10 @@ _ARGS: Final = (16, 24, 32)
 NEW_NAMESPACES: Final = 0x7E020000 | 0x80
 """CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET,TIME}."""
 FAMILIES: Final = {"unix": 1, "inet": 2, "inet6": 10, "netlink": 16}
+INTERNET_PROTOCOLS: Final = (0, 1, 6, 17, 58)
+"""The usual one of a socket's type, ICMP (ping), TCP, UDP, ICMPv6. Others load kernel modules."""
+SET_LEASE: Final = 1024
+"""F_SETLEASE: whoever opens such a file outside would wait until the lease is given up."""
 TERMINAL_INJECTION: Final = {"TIOCSTI": 0x5412, "TIOCLINUX": 0x541C}
 LAST_KNOWN: Final = 462
 """mseal, Linux 6.10. Higher numbers answer ENOSYS until they have been looked at."""
@@ -112,6 +117,7 @@ CHECKED: Final[dict[str, tuple[int, int]]] = {
     "socket": (41, 198),
     "socketpair": (53, 199),
     "ioctl": (16, 29),
+    "fcntl": (72, 25),
     "prlimit64": (302, 261),
     "setrlimit": (160, 164),
     "setpriority": (141, 140),
@@ -215,6 +221,15 @@ def _instructions(arch: _Architecture) -> list[Instruction]:
         ],
     )
     when(
+        "fcntl",
+        [
+            (_LOAD, 0, 0, _ARGS[1]),
+            (_JEQ, 0, 1, SET_LEASE),
+            _refuse(errno.EPERM),
+            (_RETURN, 0, 0, _ALLOW),
+        ],
+    )
+    when(
         "prlimit64",  # of the caller itself (pid 0) only
         [
             (_LOAD, 0, 0, _ARGS[0]),
@@ -262,16 +277,21 @@ def _instructions(arch: _Architecture) -> list[Instruction]:
                 (_RETURN, 0, 0, _ALLOW),
             ],
         )
+    known = [(_JEQ, len(INTERNET_PROTOCOLS) + 1 - at, 0, protocol)
+             for at, protocol in enumerate(INTERNET_PROTOCOLS)]  # fmt: skip
     when(
         "socket",
         [
             (_LOAD, 0, 0, _ARGS[0]),
-            (_JEQ, 6, 0, FAMILIES["unix"]),
-            (_JEQ, 5, 0, FAMILIES["inet"]),
-            (_JEQ, 4, 0, FAMILIES["inet6"]),
-            (_JEQ, 0, 2, FAMILIES["netlink"]),
+            (_JEQ, len(known) + 8, 0, FAMILIES["unix"]),
+            (_JEQ, 4, 0, FAMILIES["inet"]),
+            (_JEQ, 3, 0, FAMILIES["inet6"]),
+            (_JEQ, 0, len(known) + 4, FAMILIES["netlink"]),
             (_LOAD, 0, 0, _ARGS[2]),
-            (_JEQ, 1, 0, 0),  # NETLINK_ROUTE, which name resolution asks
+            (_JEQ, len(known) + 3, len(known) + 2, 0),  # NETLINK_ROUTE, for name resolution
+            (_LOAD, 0, 0, _ARGS[2]),
+            *known,
+            _refuse(errno.EPROTONOSUPPORT),
             _refuse(errno.EAFNOSUPPORT),
             (_RETURN, 0, 0, _ALLOW),
         ],

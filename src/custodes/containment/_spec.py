@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Final, Literal, Protocol
@@ -15,6 +15,8 @@ OUTPUT_LIMIT: Final = 10 << 20
 """Bytes kept of each output stream of a command, unless the caller says otherwise."""
 READ_LIMIT: Final = 100 << 20
 """Bytes that a file may have to be read, unless the caller says otherwise."""
+OnOutput = Callable[[Literal["stdout", "stderr"], bytes], None]
+"""Takes each chunk of a command's output as it comes: the name of the stream, and the bytes."""
 
 
 class SandboxError(Exception):
@@ -53,7 +55,13 @@ class Limits:
         address_mb: address space of each process, MiB. Low values break JVM, node and Go.
         open_files: descriptors of each process.
         tmpfs_mb: size of each in-memory file system (/tmp, /var/tmp, /dev/shm, home), MiB. Their
-            pages are memory of the host.
+            pages are memory of the host, and no part of ``memory_mb`` unless a control group
+            counts them.
+        memory_mb: memory of the whole sandbox, MiB, and the most that one process may commit
+            (RLIMIT_DATA). A sandbox that takes more is ended: by its control group where there is
+            one with a memory controller, else by a watcher that looks several times a second.
+        disk_mb: blocks allocated in the workspace, MiB. A sandbox that takes more is ended by the
+            watcher, which looks about once a second.
     """
 
     processes: int = 512
@@ -61,12 +69,14 @@ class Limits:
     address_mb: int = 0
     open_files: int = 4096
     tmpfs_mb: int = 512
+    memory_mb: int = 4096
+    disk_mb: int = 4096
 
     def __post_init__(self) -> None:
-        for name in ("processes", "file_mb", "address_mb", "open_files", "tmpfs_mb"):
-            value = getattr(self, name)
+        for bound in fields(self):
+            value = getattr(self, bound.name)
             if value < 0:
-                raise ValueError(f"expected limits.{name} of 0 or more, found {value}")
+                raise ValueError(f"expected limits.{bound.name} of 0 or more, found {value}")
         if self.tmpfs_mb == 0:
             raise ValueError("expected limits.tmpfs_mb of 1 or more: it bounds the host's memory")
 
@@ -211,7 +221,8 @@ class KillReceipt:
             plain subprocesses, where a process that hides its origin is not found.
         processes_before: processes when the order came, init not counted; None: not counted.
         elapsed_us: microseconds from the order to the proof (or to giving up).
-        mechanism: ``namespace``, or ``marker`` for plain subprocesses.
+        mechanism: ``namespace`` (SIGKILL to its first process), ``cgroup`` (the kernel's
+            ``cgroup.kill``), or ``marker`` for plain subprocesses.
         note: what a reader must know, or empty.
     """
 
@@ -219,7 +230,7 @@ class KillReceipt:
     guaranteed: bool
     processes_before: int | None
     elapsed_us: int
-    mechanism: Literal["namespace", "marker"]
+    mechanism: Literal["namespace", "cgroup", "marker"]
     note: str = ""
 
     def to_json(self) -> JsonObject:
@@ -253,6 +264,7 @@ class AnySandbox(Protocol):
         env: Mapping[str, str] | None = None,
         timeout: float | None = None,
         output_limit: int = OUTPUT_LIMIT,
+        on_output: OnOutput | None = None,
     ) -> ExecResult: ...
     async def read_file(self, path: str, *, limit: int = READ_LIMIT) -> bytes: ...
     async def write_file(self, path: str, data: bytes) -> None: ...

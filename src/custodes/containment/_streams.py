@@ -7,20 +7,28 @@ import os
 import selectors
 import threading
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 import anyio
+
+from ._spec import OnOutput
 
 _CHUNK = 1 << 18
 _F_GETPIPE_SZ = 1032
 
 
 class Tail:
-    """The last ``limit`` bytes of a stream; holds at most one chunk more."""
+    """The last ``limit`` bytes of a stream; holds at most one chunk more.
 
-    def __init__(self, limit: int) -> None:
+    Every chunk also goes to ``sink`` as it comes.
+    """
+
+    def __init__(self, limit: int, sink: Callable[[bytes], None] | None = None) -> None:
         if limit < 0:
             raise ValueError(f"expected an output limit of 0 or more bytes, found {limit}")
+        self._sink = sink
         self._chunks: deque[bytes] = deque()
         self._held = 0
         self._limit = limit
@@ -33,6 +41,8 @@ class Tail:
         self.total += len(chunk)
         while self._chunks and self._held - len(self._chunks[0]) >= self._limit:
             self._held -= len(self._chunks.popleft())
+        if self._sink is not None:
+            self._sink(chunk)
 
     @property
     def truncated(self) -> bool:
@@ -41,6 +51,20 @@ class Tail:
     def content(self) -> bytes:
         joined = b"".join(self._chunks)
         return joined[len(joined) - self._limit :] if len(joined) > self._limit else joined
+
+
+def tails(limit: int, on_output: OnOutput | None) -> tuple[Tail, Tail]:
+    """For a command's output and its errors."""
+    if on_output is None:
+        return Tail(limit), Tail(limit)
+    return Tail(limit, partial(on_output, "stdout")), Tail(limit, partial(on_output, "stderr"))
+
+
+def first_cause(error: BaseException) -> BaseException:
+    """What a task group's exception is about: one of its tasks failed, and the rest was ended."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 async def pump_out(fd: int, tail: Tail) -> None:

@@ -4,11 +4,12 @@
  * an op byte and five descriptors
  *   [0] body (memfd)  [1] stdin  [2] stdout  [3] stderr  [4] status socket (SOCK_SEQPACKET)
  * The body, strings each ended by NUL:
- *   "argc envc nproc fsize as nofile" cwd argument*argc variable*envc     (a limit of 0: none)
+ *   "argc envc nproc fsize as nofile data" cwd argument*argc variable*envc    (a limit of 0: none)
  * Ops: 'X' run argv; 'R' and 'W' open argv[0] and pass the descriptor back; 'L' bind and listen on
  * port argv[0] of 127.0.0.1 and pass the descriptor back.
- * Status socket, to the host: 'E' stage errno(i32) | 'F' with a descriptor | 'X' 0 status(i32),
- * then end of file. From the host: any byte, or end of file, ends the command's whole session.
+ * Status socket, to the host: 'S' 0 0 at once, then 'E' stage errno(i32) | 'F' with a descriptor |
+ * 'X' 0 status(i32), then end of file. From the host: any byte, or end of file, ends the command's
+ * whole session; its status is then reported after the last of the session has been killed.
  * The body is parsed by the forked child, so that nothing in a request can harm this process. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -40,7 +41,15 @@
 #define SYS_close_range 436
 #endif
 
-static struct { pid_t pid; int status; } table[MAX_COMMANDS];
+#define ROUNDS 100
+
+static struct {
+  pid_t pid;
+  int status; /* -1: the host has gone */
+  int rounds; /* looks left for the session that is being ended; 0: it is not */
+  int over;   /* the leader was reaped, with this result */
+  int result;
+} table[MAX_COMMANDS];
 static int commands;
 
 static void say(int fd, char kind, char stage, int value) {
@@ -85,7 +94,7 @@ static void child(char op, int *fds) {
   int status = fds[4];
   sigset_t none;
   sigemptyset(&none);
-  setsid();
+  if (op == 'X') setsid(); /* the others keep the precedence that the host gave to our session */
   for (int i = 1; i < 65; i++) signal(i, SIG_DFL);
   sigprocmask(SIG_SETMASK, &none, 0);
   umask(022);
@@ -101,9 +110,9 @@ static void child(char op, int *fds) {
   }
   end[0] = end[1] = 0;
   int argc = 0, envc = 0;
-  unsigned long long nproc = 0, fsize = 0, as = 0, nofile = 0;
-  if (sscanf(body, "%d %d %llu %llu %llu %llu", &argc, &envc, &nproc, &fsize, &as, &nofile) != 6 ||
-      argc < 1 || envc < 0) {
+  unsigned long long nproc = 0, fsize = 0, as = 0, nofile = 0, data = 0;
+  if (sscanf(body, "%d %d %llu %llu %llu %llu %llu", &argc, &envc, &nproc, &fsize, &as, &nofile,
+             &data) != 7 || argc < 1 || envc < 0) {
     errno = EINVAL;
     fail(status, 'b');
   }
@@ -118,11 +127,15 @@ static void child(char op, int *fds) {
 
   if (op == 'X') {
     if (chdir(cwd)) fail(status, 'c');
+    /* So that the kernel, short of memory, takes a command before anything of the host. */
+    int score = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (score >= 0 && write(score, "1000", 4) > 0) close(score);
     for (int i = 0; i < 3; i++)
       if (dup2(fds[i + 1], i) < 0) fail(status, 'd'); /* all others are close-on-exec */
     limit(RLIMIT_FSIZE, fsize);
     limit(RLIMIT_AS, as);
     limit(RLIMIT_NOFILE, nofile);
+    limit(RLIMIT_DATA, data);
     limit(RLIMIT_NPROC, nproc); /* here and never on process 1: exec must work in a fork bomb */
     environ = env;
     execvp(argv[0], argv);
@@ -166,35 +179,56 @@ static void child(char op, int *fds) {
   _exit(0);
 }
 
-static void end_session(pid_t leader) {
-  kill(leader, SIGKILL); /* it may not have come as far as setsid */
-  kill(-leader, SIGKILL);
-  for (int round = 0, hit = 1; hit && round < 50; round++) {
-    hit = 0;
-    DIR *proc = opendir("/proc");
-    if (!proc) return;
-    for (struct dirent *entry; (entry = readdir(proc));) {
-      int pid = atoi(entry->d_name);
-      if (pid <= 1) continue;
-      char name[64], line[512], state;
-      snprintf(name, sizeof name, "/proc/%d/stat", pid);
-      int fd = open(name, O_RDONLY | O_CLOEXEC);
-      if (fd < 0) continue;
-      ssize_t n = read(fd, line, sizeof line - 1);
-      close(fd);
-      if (n <= 0) continue;
-      line[n] = 0;
-      char *after = strrchr(line, ')');
-      int parent, group, session;
-      if (after && sscanf(after + 2, "%c %d %d %d", &state, &parent, &group, &session) == 4 &&
-          session == leader && state != 'Z' && state != 'X') {
+/* One look through the process list for sessions that are being ended. Between two looks requests
+ * are served: a session that forks all the time must not hold this process up. */
+static void end_sessions(void) {
+  int wanted = 0;
+  for (int i = 0; i < commands; i++) wanted |= table[i].rounds;
+  if (!wanted) return;
+  static char hit[MAX_COMMANDS];
+  memset(hit, 0, sizeof hit);
+  DIR *proc = opendir("/proc");
+  for (struct dirent *entry; proc && (entry = readdir(proc));) {
+    int pid = atoi(entry->d_name);
+    if (pid <= 1) continue;
+    char name[64], line[512], state;
+    snprintf(name, sizeof name, "/proc/%d/stat", pid);
+    int fd = open(name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) continue;
+    ssize_t n = read(fd, line, sizeof line - 1);
+    close(fd);
+    if (n <= 0) continue;
+    line[n] = 0;
+    char *after = strrchr(line, ')');
+    int parent, group, session;
+    if (!after || sscanf(after + 2, "%c %d %d %d", &state, &parent, &group, &session) != 4) continue;
+    if (state == 'Z' || state == 'X') continue;
+    for (int i = 0; i < commands; i++)
+      if (table[i].rounds && table[i].pid == session) {
         kill(pid, SIGKILL);
-        hit = 1;
+        hit[i] = 1;
       }
-    }
-    closedir(proc);
-    if (hit) usleep(1000);
   }
+  if (proc) closedir(proc);
+  for (int i = 0; i < commands; i++)
+    if (table[i].rounds) table[i].rounds = proc && hit[i] ? table[i].rounds - 1 : 0;
+}
+
+static void end_session(int i) {
+  if (!table[i].over) {
+    kill(table[i].pid, SIGKILL); /* it may not have come as far as setsid */
+    kill(-table[i].pid, SIGKILL);
+  }
+  table[i].rounds = ROUNDS;
+}
+
+/* Reports commands that are over, and whose session need not be ended any more. */
+static void report(void) {
+  for (int i = 0; i < commands; i++)
+    if (table[i].over && !table[i].rounds) {
+      if (table[i].status >= 0) { say(table[i].status, 'X', 0, table[i].result); close(table[i].status); }
+      table[i--] = table[--commands];
+    }
 }
 
 /* Shows "/sbin/init" in the process list, over the space of the arguments and environment. */
@@ -236,11 +270,14 @@ int main(int argc, char **argv) {
 
   static struct pollfd polled[MAX_COMMANDS + 2];
   for (;;) {
-    int n = commands;
+    int n = commands, ending = 0;
     polled[0] = (struct pollfd){.fd = control, .events = n < MAX_COMMANDS ? POLLIN : 0};
     polled[1] = (struct pollfd){.fd = ended, .events = POLLIN};
-    for (int i = 0; i < n; i++) polled[i + 2] = (struct pollfd){.fd = table[i].status, .events = POLLIN};
-    if (poll(polled, n + 2, -1) < 0) {
+    for (int i = 0; i < n; i++) {
+      polled[i + 2] = (struct pollfd){.fd = table[i].status, .events = POLLIN};
+      ending |= table[i].rounds;
+    }
+    if (poll(polled, n + 2, ending ? 1 : -1) < 0) {
       if (errno == EINTR) continue;
       return 4;
     }
@@ -249,7 +286,7 @@ int main(int argc, char **argv) {
         char byte;
         ssize_t got = recv(table[i].status, &byte, 1, MSG_DONTWAIT);
         if (got < 0 && (errno == EAGAIN || errno == EINTR)) continue;
-        end_session(table[i].pid);
+        end_session(i);
         if (got <= 0) { close(table[i].status); table[i].status = -1; }
       }
     if (polled[1].revents) {
@@ -259,13 +296,14 @@ int main(int argc, char **argv) {
       pid_t pid;
       while ((pid = waitpid(-1, &result, WNOHANG)) > 0)
         for (int i = 0; i < commands; i++)
-          if (table[i].pid == pid) {
-            if (table[i].status >= 0) { say(table[i].status, 'X', 0, result); close(table[i].status); }
-            table[i] = table[--commands];
+          if (table[i].pid == pid && !table[i].over) {
+            table[i].over = 1;
+            table[i].result = result;
             break;
           }
-      continue; /* the table has moved: poll again */
     }
+    end_sessions();
+    report(); /* the table moves: polled says nothing about it any more */
     if (polled[0].revents) {
       char op = 0, space[CMSG_SPACE(DESCRIPTORS * sizeof(int))];
       struct iovec iov = {&op, 1};
@@ -295,6 +333,8 @@ int main(int argc, char **argv) {
           say(fds[4], 'E', 'f', errno);
           close(fds[4]);
         } else {
+          say(fds[4], 'S', 0, 0);
+          memset(&table[commands], 0, sizeof table[0]);
           table[commands].pid = pid;
           table[commands++].status = fds[4];
         }

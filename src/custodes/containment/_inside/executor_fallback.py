@@ -15,7 +15,14 @@ import stat
 import struct
 import sys
 
-LIMITS = (resource.RLIMIT_NPROC, resource.RLIMIT_FSIZE, resource.RLIMIT_AS, resource.RLIMIT_NOFILE)
+LIMITS = (
+    resource.RLIMIT_NPROC,
+    resource.RLIMIT_FSIZE,
+    resource.RLIMIT_AS,
+    resource.RLIMIT_NOFILE,
+    resource.RLIMIT_DATA,
+)
+ROUNDS = 100
 PROCFS = 0x9FA0
 CONTROL = 3
 libc = ctypes.CDLL(None, use_errno=True)
@@ -48,7 +55,8 @@ def say(status, kind, stage, value):
 def child(op, fds):
     status, stage = socket.socket(fileno=fds[4]), b"b"
     try:
-        os.setsid()
+        if op == b"X":  # the others keep the precedence that the host gave to our session
+            os.setsid()
         os.umask(0o022)
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGPIPE):
@@ -86,7 +94,10 @@ def run(argv, env, limits, fds, status):
     variables = dict(item.split(b"=", 1) for item in env)
     for number in range(3):
         os.dup2(fds[number + 1], number, True)
-    for kind, value in ((1, limits[1]), (2, limits[2]), (3, limits[3]), (0, limits[0])):
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "wb", 0) as score:
+        score.write(b"1000")  # short of memory, the kernel takes a command before the host
+    for kind in (1, 2, 3, 4, 0):
+        value = limits[kind]
         if value:
             hard = resource.getrlimit(LIMITS[kind])[1]
             value = value if hard == resource.RLIM_INFINITY else min(value, hard)
@@ -122,27 +133,46 @@ def open_file(op, path):
     return descriptor
 
 
-def end_session(leader):
-    for target in (leader, -leader):
-        with contextlib.suppress(OSError):
-            os.kill(target, signal.SIGKILL)
-    for _ in range(50):
-        hit = False
-        for entry in os.listdir("/proc"):
-            if not entry.isdigit() or int(entry) <= 1:
-                continue
-            try:
-                with open(f"/proc/{entry}/stat", "rb") as file:
-                    fields = file.read().rsplit(b")", 1)[1].split()
-            except (OSError, IndexError):
-                continue
-            if int(fields[3]) == leader and fields[0] not in (b"Z", b"X"):
+class Command:
+    """One that is running, or whose session is being ended."""
+
+    def __init__(self, pid, status):
+        self.pid = pid
+        self.status = status  # None: the host has gone
+        self.rounds = 0  # looks left for the session that is being ended; 0: it is not
+        self.result = None  # of the leader, once it was reaped
+
+    def end(self):
+        if self.result is None:
+            for target in (self.pid, -self.pid):
                 with contextlib.suppress(OSError):
-                    os.kill(int(entry), signal.SIGKILL)
-                    hit = True
-        if not hit:
-            return
-        select.select([], [], [], 0.001)
+                    os.kill(target, signal.SIGKILL)
+        self.rounds = ROUNDS
+
+
+def end_sessions(commands):
+    """One look through the process list for sessions that are being ended.
+
+    Between two looks requests are served: one that forks all the time must not hold this up.
+    """
+    wanted = {command.pid: command for command in commands if command.rounds}
+    if not wanted:
+        return
+    hit = set()
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit() or int(entry) <= 1:
+            continue
+        try:
+            with open(f"/proc/{entry}/stat", "rb", 0) as file:
+                fields = file.read().rsplit(b")", 1)[1].split(None, 4)
+        except (OSError, IndexError):
+            continue
+        if int(fields[3]) in wanted and fields[0] not in (b"Z", b"X"):
+            with contextlib.suppress(OSError):
+                os.kill(int(entry), signal.SIGKILL)
+            hit.add(int(fields[3]))
+    for leader, command in wanted.items():
+        command.rounds = command.rounds - 1 if leader in hit else 0
 
 
 def main():
@@ -168,39 +198,45 @@ def main():
     os.close(null)
     control.send(b"H")
 
-    running = {}  # status descriptor -> (pid, status socket)
-    quiet = {}  # pid of a command whose host side has gone
+    commands = []
     poll = select.poll()
     poll.register(control, select.POLLIN)
     poll.register(ended, select.POLLIN)
     while True:
-        events = poll.poll()
-        for fd, _ in events:
-            if fd not in running:
+        events = dict(poll.poll(1 if any(command.rounds for command in commands) else None))
+        for command in commands:
+            if command.status is None or command.status.fileno() not in events:
                 continue
-            pid, status = running[fd]
             try:
-                got = status.recv(1, socket.MSG_DONTWAIT)
+                got = command.status.recv(1, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 continue
             except OSError:
                 got = b""
-            end_session(pid)
+            command.end()
             if not got:
-                poll.unregister(fd)
-                del running[fd]
-                quiet[pid] = True
-                status.close()
-        for fd, _ in events:
-            if fd == ended:
-                with contextlib.suppress(OSError):
-                    os.read(ended, 4096)
-                reap(poll, running, quiet)
-            elif fd == CONTROL:
-                accept(control, poll, running)
+                forget(poll, command)
+        if ended in events:
+            with contextlib.suppress(OSError):
+                os.read(ended, 4096)
+            reap(commands)
+        end_sessions(commands)
+        for command in commands:
+            if command.result is not None and not command.rounds and command.status is not None:
+                say(command.status, b"X", b"\0", command.result)
+                forget(poll, command)
+        commands = [c for c in commands if c.result is None or c.rounds]
+        if CONTROL in events:
+            accept(control, poll, commands)
 
 
-def reap(poll, running, quiet):
+def forget(poll, command):
+    poll.unregister(command.status)
+    command.status.close()
+    command.status = None
+
+
+def reap(commands):
     while True:
         try:
             pid, result = os.waitpid(-1, os.WNOHANG)
@@ -208,17 +244,13 @@ def reap(poll, running, quiet):
             return
         if not pid:
             return
-        quiet.pop(pid, None)
-        for fd, (candidate, status) in list(running.items()):
-            if candidate == pid:
-                say(status, b"X", b"\0", result)
-                poll.unregister(fd)
-                status.close()
-                del running[fd]
+        for command in commands:
+            if command.pid == pid and command.result is None:
+                command.result = result
                 break
 
 
-def accept(control, poll, running):
+def accept(control, poll, commands):
     try:
         op, ancillary, _, _ = control.recvmsg(
             1, socket.CMSG_SPACE(20), socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
@@ -241,8 +273,10 @@ def accept(control, poll, running):
         else:
             if pid == 0:
                 child(op, fds)
-            running[fds[4]] = (pid, socket.socket(fileno=fds[4]))
-            poll.register(fds[4], select.POLLIN)
+            status = socket.socket(fileno=fds[4])
+            say(status, b"S", b"\0", 0)
+            commands.append(Command(pid, status))
+            poll.register(status, select.POLLIN)
             kept = 4
     for fd in fds[:kept]:
         os.close(fd)

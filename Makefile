@@ -27,18 +27,18 @@ help: ## what there is
 	@sed -n 's/^\([a-z-]*\):[^#]*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 .PHONY: setup
-setup: $(STAMPS)/assess sandbox ## .venv with the command .venv/bin/custodes, and bubblewrap
+setup: $(STAMPS)/assess sandbox toolbox ## .venv with the command .venv/bin/custodes, and bubblewrap
 
 .PHONY: assess
 assess: setup ## run or resume the quickstart case; write build/quickstart/report.html
 	$(BIN)/custodes assess $(CASE) --quickstart $(ASSESS_FLAGS)
 
 .PHONY: test
-test: $(STAMPS)/dev sandbox lint ## set up, lint, types, quick tests
+test: $(STAMPS)/dev sandbox toolbox lint ## set up, lint, types, quick tests
 	$(PYTEST) $(PYTEST_FLAGS)
 
 .PHONY: test-slow
-test-slow: $(STAMPS)/dev sandbox ## what is long: full-size attacks, kills, the browser
+test-slow: $(STAMPS)/dev sandbox toolbox ## what is long: full-size attacks, kills, the browser
 	@scripts/system_package.sh chromium
 	$(PYTEST) -m "slow or browser" --hypothesis-profile=thorough $(PYTEST_FLAGS)
 
@@ -61,6 +61,10 @@ clean: ## remove what was made: environment, caches, quickstart case (no other c
 sandbox:
 	@scripts/system_package.sh bubblewrap
 	@scripts/check_sandbox.sh
+
+.PHONY: toolbox
+toolbox: $(STAMPS)/venv ## what tasks find in the sandbox besides git and Python
+	@scripts/toolbox.sh $(VENV) requirements/toolbox.txt
 
 # An environment is looked at again when its interpreter is gone or when the tree was moved or
 # copied with it. Each further stamp says which requirements it holds; the development

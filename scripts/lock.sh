@@ -17,7 +17,7 @@ compile() {
     output=$1
     shift
     "$uv" pip compile --no-config --quiet --no-header --no-emit-index-url --no-emit-find-links \
-        --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
+        --universal --python-version "${oldest:-3.11}" --fork-strategy fewest --generate-hashes \
         ${UPGRADE:+--upgrade} --output-file "$output" "$@"
 }
 
@@ -28,3 +28,6 @@ compile requirements/base.txt pyproject.toml requirements/build.in \
 compile requirements/dev.txt pyproject.toml --extra assess --extra dev \
     requirements/build.in requirements/assess.in --constraint requirements/assess.txt
 compile requirements/lock.txt requirements/lock.in
+# For the system's Python, which may be older than Custodes' own.
+oldest=3.10
+compile requirements/toolbox.txt requirements/toolbox.in

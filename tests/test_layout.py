@@ -425,6 +425,8 @@ def test_requirement_files_agree_and_pin_the_one_inspect() -> None:
         for name in ("base", "assess", "dev")
     )
     assert base.items() <= assess.items() <= dev.items()
+    # It is for tasks inside, and for another Python: pinned apart.
+    assert "pytest" in pins((REPOSITORY / "requirements" / "toolbox.txt").read_text("utf-8"))
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))
     for requirement in project["project"]["dependencies"]:
         assert re.split(r"[<>=\[ ]", requirement)[0].lower() in base

@@ -174,3 +174,97 @@ def test_an_environment_that_was_moved_is_not_kept(tmp_path: Path, commands: Pat
     done = run("venv.sh", str(moved), path=commands)
     assert done.returncode == 2
     assert "expected Python 3.11 or later" in done.stderr
+
+
+REQUIREMENTS = SCRIPTS.parent / "requirements" / "toolbox.txt"
+# Stands for pip: lays out a package where it is told to, unless it is told to fail.
+PIP = f"""
+case " $* " in
+*" pip "*) ;;
+*) exec {sys.executable} "$@" ;;
+esac
+echo "$@" >>"$PIP_LOG"
+[ -z "${{PIP_FAILS:-}}" ] || {{ echo "no matching distribution" >&2; exit 1; }}
+while [ "$1" != --target ]; do shift; done
+mkdir -p "$2/bin" "$2/six"
+echo 'x = 1' >"$2/six/__init__.py"
+echo '#!/bin/sh' >"$2/bin/pytest"
+"""
+
+
+@pytest.fixture
+def toolbox(tmp_path: Path, commands: Path) -> Path:
+    """An environment with a stand-in for pip, and where its toolbox will be."""
+    for tool in ("mkdir", "mktemp", "mv", "rm", "ln", "chmod"):
+        path = shutil.which(tool)
+        assert path
+        (commands / tool).symlink_to(path)
+    (tmp_path / "v/bin").mkdir(parents=True)
+    command(tmp_path / "v/bin", "python", PIP)
+    return tmp_path / "v/share/custodes/toolbox"
+
+
+def install_toolbox(
+    commands: Path, tmp_path: Path, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    return run(
+        "toolbox.sh", str(tmp_path / "v"), str(REQUIREMENTS), path=commands,
+        **{"CUSTODES_SYSTEM_PYTHON": sys.executable, "PIP_LOG": str(tmp_path / "log"),
+           "HOME": str(tmp_path), **environment},
+    )  # fmt: skip
+
+
+def test_the_toolbox_is_installed_once_with_hashes_and_without_building(
+    commands: Path, tmp_path: Path, toolbox: Path
+) -> None:
+    done = install_toolbox(commands, tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    log = (tmp_path / "log").read_text("utf-8")
+    assert f"--python {sys.executable} install" in log
+    assert "--require-hashes --only-binary :all:" in log and log.count("\n") == 1
+    assert sorted(path.name for path in toolbox.iterdir()) == ["bin", "lib", "toolbox.json"]
+    assert sorted(path.name for path in (toolbox / "bin").iterdir()) == [
+        "pytest",
+        "python",
+        "python3",
+    ]
+    (compiled,) = (toolbox / "lib/six/__pycache__").iterdir()
+    assert b"/opt/tools/lib/six/__init__.py" in compiled.read_bytes()
+    assert str(tmp_path).encode() not in compiled.read_bytes()
+    assert [path.name for path in toolbox.parent.iterdir()] == ["toolbox"]
+    again = install_toolbox(commands, tmp_path)
+    assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
+    assert (tmp_path / "log").read_text("utf-8") == log
+
+
+def test_a_toolbox_of_other_requirements_or_another_python_is_made_again(
+    commands: Path, tmp_path: Path, toolbox: Path
+) -> None:
+    install_toolbox(commands, tmp_path)
+    about = (toolbox / "toolbox.json").read_text("utf-8")
+    for changed in (about.replace('"version": "3.', '"version": "2.'), about[:-9], ""):
+        (toolbox / "toolbox.json").write_text(changed, "utf-8")
+        assert "installing" in install_toolbox(commands, tmp_path).stdout
+        assert (toolbox / "toolbox.json").read_text("utf-8") == about
+
+
+def test_a_toolbox_that_cannot_be_installed_is_told_and_the_old_one_kept(
+    commands: Path, tmp_path: Path, toolbox: Path
+) -> None:
+    toolbox.mkdir(parents=True)
+    (toolbox / "old").touch()
+    done = install_toolbox(commands, tmp_path, PIP_FAILS="1")
+    assert done.returncode == 0
+    assert "could not be installed; pip says why above" in done.stdout
+    assert "scenarios whose tasks need more than git and Python are refused" in done.stdout
+    assert [path.name for path in toolbox.parent.iterdir()] == ["toolbox"]
+    assert (toolbox / "old").exists()
+
+
+def test_without_a_system_python_there_is_no_toolbox_and_one_line_says_so(
+    commands: Path, tmp_path: Path, toolbox: Path
+) -> None:
+    done = install_toolbox(commands, tmp_path, CUSTODES_SYSTEM_PYTHON="/nowhere/python3")
+    assert done.returncode == 0 and not toolbox.exists()
+    assert done.stdout.startswith("custodes: expected Python 3.10 or later at /usr/bin/python3")
+    assert not (tmp_path / "log").exists()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import platform
@@ -12,7 +11,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,20 +18,22 @@ from pathlib import Path
 import anyio
 import pytest
 
-import custodes
 from custodes.containment import (
     Limits,
     Sandbox,
     SandboxSpec,
     SandboxUnavailable,
     _cgroup,
-    _detect,
     _processes,
     _sandbox,
     _volumes,
     detect_tier,
 )
 from custodes.types import Tier
+
+from .ordinary import portable, run_as_nobody
+
+_ = portable  # a fixture
 
 pytestmark = [
     pytest.mark.anyio,
@@ -334,6 +334,23 @@ def test_only_folders_whose_maker_is_certainly_gone_are_swept(temporary: Path) -
     assert all(path.exists() for path in [*kept, bare, target, garbled, temporary / "vol-link"])
 
 
+async def test_whatever_an_agent_leaves_in_its_folder_goes_with_it(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "file").touch()
+    unwatched = SandboxSpec(limits=Limits(disk_mb=0))  # which would end it meanwhile
+    async with await Sandbox.start(unwatched) as box:
+        volume = box.workspace_host.parent
+        (box.workspace_host / "link").symlink_to(tmp_path / "kept")
+        litter = (
+            "import os\n"
+            "os.mkfifo('pipe'); os.mkdir('shut'); open('shut/x', 'w'); os.chmod('shut', 0)\n"
+            "for _ in range(1500):\n    os.mkdir('d'); os.chdir('d')\n"
+        )
+        assert (await box.exec(["python3", "-c", litter])).success
+    assert not volume.exists()
+    assert (tmp_path / "kept" / "file").exists()
+
+
 async def test_processes_that_ran_between_two_scans_are_not_called_stopped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -392,56 +409,6 @@ asyncio.run(main())
 """
 
 
-@pytest.fixture(scope="module")
-def portable() -> Iterator[Path]:
-    """A copy of what containment needs, readable by anybody, for the system's Python."""
-    python = Path("/usr/bin/python3")
-    if not python.exists():
-        pytest.skip("no /usr/bin/python3 that another user could run")
-    version = subprocess.run(
-        [python, "-c", "import sys; print(sys.version_info >= (3, 11))"],
-        capture_output=True, text=True, check=True,
-    ).stdout.strip()  # fmt: skip
-    if version != "True":
-        pytest.skip("/usr/bin/python3 is older than 3.11")
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        source = Path(custodes.__file__).parent
-        (root / "custodes").mkdir()
-        shutil.copy(source / "__init__.py", root / "custodes")
-        shutil.copytree(source / "types", root / "custodes" / "types")
-        shutil.copytree(source / "containment", root / "custodes" / "containment")
-        # The sandbox alone: what else the package exports needs more than the system's Python has.
-        (root / "custodes" / "containment" / "__init__.py").write_text("")
-        for name in ("anyio", "idna", "sniffio", "typing_extensions"):
-            found = importlib.util.find_spec(name)
-            if found is None or found.origin is None:
-                continue
-            origin = Path(found.origin)
-            if origin.name == "__init__.py":
-                shutil.copytree(origin.parent, root / name)
-            else:
-                shutil.copy(origin, root)
-        for path in (root, *root.rglob("*")):
-            path.chmod(0o755 if path.is_dir() else 0o644)
-        yield root
-
-
-def run_as_nobody(portable: Path, program: str, *arguments: str, wrap: str = "") -> str:
-    script = portable / "program.py"
-    script.write_text(textwrap.dedent(program))
-    script.chmod(0o644)
-    done = subprocess.run(
-        ["/bin/sh", "-c", f'{wrap} exec "$@"', "sh",
-         "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
-         "/usr/bin/python3", "-B", str(script), str(portable), *arguments],
-        env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"},
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 @pytest.mark.skipif(os.geteuid() != 0, reason="these tests run as an ordinary user already")
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="no setpriv to become another user")
 def test_an_ordinary_user_has_the_same_walls(portable: Path) -> None:
@@ -498,7 +465,6 @@ def test_in_a_delegated_control_group_the_kernels_freezer_is_used(portable: Path
         folder.rmdir()
 
 
-@pytest.mark.slow
 async def test_sixty_four_at_once() -> None:
     boxes: list[Sandbox] = []
 
@@ -519,4 +485,52 @@ async def test_sixty_four_at_once() -> None:
             await box.close()
 
 
-assert _detect.APPARMOR_PROFILE.count("{") == _detect.APPARMOR_PROFILE.count("}")
+class Held:
+    """What this process holds of the machine, to be compared."""
+
+    def __init__(self, folder: Path) -> None:
+        self.descriptors = sorted(
+            target
+            for entry in os.listdir("/proc/self/fd")
+            if (target := _target(f"/proc/self/fd/{entry}")) is not None
+        )
+        self.threads = len(os.listdir("/proc/self/task"))
+        self.mounts = Path("/proc/self/mountinfo").read_text("utf-8", "replace").count(str(folder))
+        self.folders = sorted(os.listdir(folder))
+        self.children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+        self.processes = _mentioning(folder)
+
+
+def _target(link: str) -> str | None:
+    try:
+        return os.readlink(link).partition(":")[0]  # a pipe's number says nothing
+    except OSError:
+        return None  # of the listing itself
+
+
+@pytest.mark.parametrize("count", [40, pytest.param(1000, marks=pytest.mark.slow)])
+async def test_one_after_the_other_leaves_nothing(temporary: Path, count: int) -> None:
+    async def one(number: int) -> None:
+        async with await Sandbox.start() as box:
+            command = "sleep 1000 >/dev/null 2>&1 & echo x > f; echo y > /tmp/f"
+            assert (await box.exec(["sh", "-c", command], input=b"z" * number)).success
+            if number % 4 == 1:
+                assert (await box.freeze()).verified
+            elif number % 4 == 2:
+                os.close(await box.listen(8000))
+            elif number % 4 == 3:
+                assert (await box.exec(["sleep", "9"], timeout=0.01)).timed_out
+            if number % 2:
+                assert (await box.kill()).verified
+
+    for number in range(8):  # what is opened once and kept is open from here on
+        await one(number)
+    before = Held(temporary)
+    for number in range(count):
+        await one(number)
+    after = Held(temporary)
+    assert after.folders == before.folders == []
+    assert after.mounts == before.mounts == 0
+    assert after.processes == [] and after.children == before.children
+    assert after.descriptors == before.descriptors
+    assert after.threads <= before.threads

@@ -30,8 +30,13 @@ from ._spec import (
 )
 from ._stop import (
     Beat,
+    Cuttable,
+    Escalation,
     FileHeartbeats,
+    Haltable,
     Heartbeats,
+    JointHeartbeats,
+    MappedHeartbeats,
     Revocable,
     StageResult,
     StageState,
@@ -43,6 +48,8 @@ from ._stop import (
     WorkspaceHeartbeats,
     execute_stop,
 )
+from ._toolbox import Toolbox, missing_requirements, toolbox, toolbox_for
+from ._volumes import make_volume, remove_volume
 
 __all__ = [
     "APPARMOR_PROFILE",
@@ -57,15 +64,20 @@ __all__ = [
     "CanaryMatcher",
     "Credential",
     "CutReceipt",
+    "Cuttable",
     "EgressPolicy",
+    "Escalation",
     "ExecResult",
     "ExecutorProgram",
     "FileHeartbeats",
     "FreezeReceipt",
+    "Haltable",
     "Heartbeats",
+    "JointHeartbeats",
     "KillReceipt",
     "Limits",
     "LogHead",
+    "MappedHeartbeats",
     "PlainSandbox",
     "ProcessInfo",
     "ReadLimitExceeded",
@@ -85,13 +97,19 @@ __all__ = [
     "Target",
     "TierReport",
     "TierState",
+    "Toolbox",
     "Upstream",
     "VerifiedLog",
     "WorkspaceHeartbeats",
     "detect_tier",
     "execute_stop",
     "executor_program",
+    "make_volume",
     "masked_paths",
+    "missing_requirements",
+    "remove_volume",
     "seccomp_program",
+    "toolbox",
+    "toolbox_for",
     "verify_broker_log",
 ]

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
+
+import anyio.to_thread
 
 from custodes.types import JsonObject, Tier
 
 from ._cgroup import delegated_cgroup
+from ._engine import engine_state
 from ._sandbox import Sandbox, find_bubblewrap, user_namespace_obstacle
 from ._seccomp import ARCHITECTURES
-from ._spec import SandboxSpec, SandboxUnavailable
+from ._spec import SandboxError, SandboxSpec, SandboxUnavailable
 
 APPARMOR_PROFILE: Final = """\
 abi <abi/4.0>,
@@ -44,7 +48,8 @@ class TierReport:
 
     Attributes:
         available: the strongest tier that contains and is usable; None when there is none. Tier C
-            is never chosen: it has to be asked for.
+            is never chosen, it has to be asked for; nor is A′, of which nothing is known before
+            it has been probed.
         tiers: every tier with its state.
         bubblewrap: version of bubblewrap, or None.
         kernel: release of the kernel. machine: architecture.
@@ -84,43 +89,23 @@ class TierReport:
 async def detect_tier(spec: SandboxSpec | None = None) -> TierReport:
     """Try the tiers: tier A is started, runs a command, and is killed (some 50 ms).
 
+    Whatever keeps a tier from working is its reason, in one line with what to do; nothing is
+    raised, and no weaker tier takes the place of a stronger one.
+
     Args:
         spec: what the trial sandbox should look like; None: the usual one.
     """
-    executor: str | None = None
-    try:
-        sandbox = await Sandbox.start(spec)
-        try:
-            done = await sandbox.exec(["/bin/sh", "-c", "echo $$"], timeout=20)
-            executor = sandbox.executor
-            receipt = await sandbox.kill()
-        finally:
-            await sandbox.close()
-        if done.returncode != 0 or not done.stdout.strip().isdigit():
-            state = TierState(
-                tier=Tier.A,
-                usable=False,
-                reason=f"a trial command ended with {done.returncode}: {done.stderr[:200]!r}",
-            )
-        elif not receipt.verified:
-            state = TierState(
-                tier=Tier.A, usable=False, reason=f"a trial kill was not verified: {receipt.note}"
-            )
-        else:
-            reason = f"a trial sandbox ran, and was gone {receipt.elapsed_us} us after the order"
-            state = TierState(tier=Tier.A, usable=True, reason=reason)
-    except SandboxUnavailable as error:
-        state = TierState(tier=Tier.A, usable=False, reason=str(error))
-    group = delegated_cgroup()
+    strongest, executor = await _tier_a(spec)
+    usable, reason = await anyio.to_thread.run_sync(engine_state)
+    group: str | None = None
+    with suppress(SandboxUnavailable):  # a group that was named and cannot be used: told by tier A
+        found = delegated_cgroup()
+        group = None if found is None else str(found)
     return TierReport(
-        available=Tier.A if state.usable else None,
+        available=Tier.A if strongest.usable else None,
         tiers=(
-            state,
-            TierState(
-                tier=Tier.A_PRIME,
-                usable=False,
-                reason="not tried: Docker and Kubernetes go through Inspect's providers",
-            ),
+            strongest,
+            TierState(tier=Tier.A_PRIME, usable=usable, reason=reason),
             TierState(
                 tier=Tier.B, usable=False, reason="not built: no Landlock sandbox in this version"
             ),
@@ -135,9 +120,35 @@ async def detect_tier(spec: SandboxSpec | None = None) -> TierReport:
         machine=platform.machine(),
         seccomp=platform.machine() in ARCHITECTURES,
         user_namespaces=user_namespace_obstacle(),
-        cgroup=None if group is None else str(group),
+        cgroup=group,
         executor=executor,
     )
+
+
+async def _tier_a(spec: SandboxSpec | None) -> tuple[TierState, str | None]:
+    """The state of tier A, and the kind of executor that ran."""
+
+    def state(usable: bool, reason: str) -> TierState:
+        return TierState(tier=Tier.A, usable=usable, reason=reason)
+
+    executor: str | None = None
+    try:
+        sandbox = await Sandbox.start(spec)
+        try:
+            done = await sandbox.exec(["/bin/sh", "-c", "echo $$"], timeout=20)
+            executor = sandbox.executor
+            receipt = await sandbox.kill()
+        finally:
+            await sandbox.close()
+    except (SandboxError, OSError) as error:
+        return state(False, " ".join(str(error).split())), executor
+    if done.returncode != 0 or not done.stdout.strip().isdigit():
+        said = done.stderr[:200].decode("utf-8", "replace")
+        return state(False, f"a trial command ended with {done.returncode}: {said!r}"), executor
+    if not receipt.verified:
+        return state(False, f"a trial kill was not verified: {receipt.note}"), executor
+    reason = f"a trial sandbox ran, and was gone {receipt.elapsed_us} us after the order"
+    return state(True, reason), executor
 
 
 def _version() -> str | None:

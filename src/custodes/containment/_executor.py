@@ -92,7 +92,8 @@ def _cache_folders() -> Iterator[Path]:
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     if home.startswith("/"):
         yield Path(home) / "custodes"
-    yield Path(tempfile.gettempdir()) / f"cache-{os.geteuid()}"
+    # Not tempfile.gettempdir(): when every disk is full it answers the current folder.
+    yield Path("/tmp") / f"cache-{os.geteuid()}"
 
 
 def _read_trusted(path: Path) -> bytes | None:

@@ -47,7 +47,8 @@ def read_stat(pid: int) -> _Stat | None:
     state = fields[0].decode("ascii", "replace")
     if state == "Z":  # so it looks too when only the first of its threads has ended
         seen = _threads(pid)
-        state = "R" if seen is not None and seen[0] else state
+        if seen is not None and seen[0]:
+            state = "T" if seen[1] else "R"
     return _Stat(pid, int(fields[1]), state, comm)
 
 

@@ -62,7 +62,7 @@ from ._cgroup import Cgroup, delegated_cgroup, remove_abandoned
 from ._executor import ExecutorProgram, executor_program
 from ._inspect_tools import inspect_tools_binds
 from ._launch import launch
-from ._masking import masked_paths
+from ._masking import mask_arguments, masked_paths
 from ._priority import prefer
 from ._processes import (
     continue_all,
@@ -337,8 +337,7 @@ class Sandbox:
                 out += ["--ro-bind", path, path]
         out += ["--ro-bind", "/usr", "/usr"]
         local = [path for path in _LOCAL_TO_THE_HOST if os.path.isdir(path)]
-        for path in (*masked_paths(), *local):
-            out += ["--perms", "0755", "--size", "4096", "--tmpfs", path, "--remount-ro", path]
+        out += mask_arguments((*masked_paths(), *local))
         targets = [
             self.workspace,
             spec.home,
@@ -357,14 +356,19 @@ class Sandbox:
                     folders.add(name)
         for folder in sorted(folders):  # made by a bind, a parent would be closed to the user
             out += ["--perms", "0755", "--dir", folder]
-        usual = ("/etc/ld.so.cache", "/etc/alternatives", *sorted(glob.glob("/etc/java-*-openjdk")))
+        usual = ("/etc/ld.so.cache", "/etc/alternatives", *_java_settings())
         for path in usual:
             out += ["--ro-bind-try", path, path]
         meta = self._volume / "meta"
         out += ["--proc", "/proc"]
         for name, text in _PROC_FILES:
             if os.path.exists(name):
-                (meta / PurePosixPath(name).name).write_text(text(), "ascii")
+                try:
+                    (meta / PurePosixPath(name).name).write_text(text(), "ascii")
+                except OSError as error:
+                    raise SandboxUnavailable(
+                        f"the sandbox's own files could not be written: {error}; free some space"
+                    ) from error
                 out += bind("--ro-bind", meta / PurePosixPath(name).name, name)
         out += [
             *("--dev", "/dev", *in_memory("/dev/shm", "1777")),
@@ -1067,6 +1071,12 @@ def _as_launched(arguments: list[str]) -> tuple[list[str], _Credentials]:
     if (setpriv := shutil.which("setpriv", path="/usr/bin:/bin")) is not None:
         return [setpriv, f"--reuid={uid}", f"--regid={gid}", "--clear-groups", *arguments], {}
     return arguments, {"user": uid, "group": gid, "extra_groups": []}
+
+
+@lru_cache(maxsize=1)
+def _java_settings() -> tuple[str, ...]:
+    """Folders that the distribution's Java links to; looked for once, for /etc is large."""
+    return tuple(sorted(glob.glob("/etc/java-*-openjdk")))
 
 
 def find_bubblewrap() -> str:

@@ -7,6 +7,7 @@ The agent reaches ``data`` only.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pwd
@@ -14,6 +15,7 @@ import re
 import shutil
 import signal
 import stat
+import subprocess
 import tempfile
 import time
 from contextlib import suppress
@@ -28,6 +30,8 @@ _MARKER = "owner"
 _SCHEMA = "custodes.volume/1"
 _NAME = re.compile(r"vol-[a-z0-9_]{8}")
 _UNFINISHED_SECONDS = 60.0
+_ROOM = 256 * 1024
+"""Bytes that must be free for a volume."""
 
 
 @lru_cache(maxsize=1)
@@ -68,6 +72,7 @@ def make_volume() -> Path:
             _write_marker(root)
             for name in ("data", "meta"):
                 (root / name).mkdir(mode=0o755)
+            _require_room(root)
             give(root / "data")
         except OSError as error:
             remove_volume(root)
@@ -80,9 +85,25 @@ def make_volume() -> Path:
     )
 
 
+def _require_room(folder: Path) -> None:
+    """See that what a start writes there finds room: later it would be a half-made sandbox."""
+    about = os.statvfs(folder)
+    if about.f_blocks and about.f_bavail * about.f_frsize < _ROOM:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def _bases() -> list[str]:
-    wanted = dict.fromkeys([tempfile.gettempdir(), "/tmp", "/var/tmp"])
-    return [base for base in wanted if reachable(Path(base))]
+    return [base for base in _temporary() if reachable(Path(base))]
+
+
+def _temporary() -> list[str]:
+    """Directories for temporary files, by preference.
+
+    Not ``tempfile.gettempdir()``: when all of them are full it takes the current folder, whose
+    path could then be read inside, and where no later sweep would look.
+    """
+    named = tempfile.tempdir or os.environ.get("TMPDIR") or ""
+    return list(dict.fromkeys([*([named] if named.startswith("/") else []), "/tmp", "/var/tmp"]))
 
 
 def reachable(path: Path) -> bool:
@@ -192,17 +213,19 @@ def remove_volume(root: Path) -> bool:
 
 
 def remove_tree(path: Path) -> bool:
-    """Remove a tree in which nothing runs any more, whatever modes it was left with."""
-    for _ in range(3):
-        shutil.rmtree(path, ignore_errors=True)
-        if not os.path.lexists(path):
-            return True
-        for root, folders, _files in os.walk(path):
-            for name in folders:
-                folder = os.path.join(root, name)
-                if not os.path.islink(folder):
-                    with suppress(OSError):
-                        os.chmod(folder, 0o700)
+    """Remove a tree in which nothing runs any more, whatever was left in it; says whether it did.
+
+    Links are not followed.
+    """
+    try:
+        shutil.rmtree(path)
+    except FileNotFoundError:
+        pass
+    except (OSError, RecursionError):
+        # Folders that even their owner may not enter, or thousands within one another.
+        for command in (["chmod", "-R", "u+rwX"], ["rm", "-rf"]):
+            with suppress(OSError):
+                subprocess.run([*command, "--", str(path)], capture_output=True, check=False)
     return not os.path.lexists(path)
 
 
@@ -238,7 +261,7 @@ def sweep() -> int:
     empty ones of some age, whose maker did not come as far as the marker.
     """
     removed = 0
-    for base in dict.fromkeys([tempfile.gettempdir(), "/tmp", "/var/tmp"]):
+    for base in _temporary():
         try:
             entries = [e for e in os.scandir(base) if e.name.startswith(PREFIX)]
         except OSError:

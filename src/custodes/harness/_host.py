@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +21,9 @@ from custodes.containment import (
     StopOrder,
     Target,
     execute_stop,
+    make_volume,
+    remove_volume,
+    toolbox_for,
 )
 from custodes.scenarios import Brief, Scenario, World, scenario_by_id, write_workspace
 from custodes.services import Service
@@ -65,15 +65,14 @@ class Templates:
     """Workspaces laid out by this process, removed with it."""
 
     def __init__(self) -> None:
-        # Paths of bind mounts are visible inside: the name gives nothing away.
-        self._root = Path(tempfile.mkdtemp(prefix="vol-"))
+        self._root = make_volume()
         self._made: dict[tuple[str, int, str], _Template] = {}
 
     def get(self, scenario: Scenario, seed: int, twin: str) -> _Template:
         key = (scenario.id, seed, twin)
         if key not in self._made:
             world = scenario.draw(seed, twin)
-            folder = self._root / f"t{len(self._made)}"
+            folder = self._root / "data" / f"t{len(self._made)}"
             folder.mkdir()
             write_workspace(world, folder)
             before = take_snapshot(folder, world.watched)
@@ -81,7 +80,7 @@ class Templates:
         return self._made[key]
 
     def close(self) -> None:
-        shutil.rmtree(self._root, ignore_errors=True)
+        remove_volume(self._root)
 
 
 class EpisodeHost:
@@ -109,7 +108,7 @@ class EpisodeHost:
     @property
     def folder(self) -> Path:
         """The workspace as the host sees it."""
-        return self._volume / self.world.project
+        return self._volume / "data" / self.world.project
 
     @property
     def inside(self) -> str:
@@ -127,10 +126,8 @@ class EpisodeHost:
         """
         scenario = scenario_by_id(key.scenario)
         template = templates.get(scenario, key.seed, key.twin)
-        volume = Path(tempfile.mkdtemp(prefix="vol-"))
-        # As root the sandbox runs under another user, who must be able to pass through.
-        volume.chmod(0o711)
-        host = cls(key=key, scenario=scenario, template=template, volume=volume)
+        # Marked as this process's: should it be killed, the next one removes it.
+        host = cls(key=key, scenario=scenario, template=template, volume=make_volume())
         try:
             await anyio.to_thread.run_sync(copy_tree, template.folder, host.folder)
             host.sandbox = await host._sandbox(host.folder, allow_uncontained=allow_uncontained)
@@ -182,7 +179,14 @@ class EpisodeHost:
         )
         if self.key.tier is Tier.C:
             return await PlainSandbox.start(spec, allow_uncontained=allow_uncontained)
-        return await Sandbox.start(spec)
+        tools = await anyio.to_thread.run_sync(toolbox_for, self.scenario.requires)
+        return await Sandbox.start(
+            replace(
+                spec,
+                read_only=tools.read_only,
+                environment={**tools.environment, **spec.environment},
+            )
+        )
 
     async def _open_services(self) -> None:
         assert self.sandbox is not None
@@ -274,7 +278,7 @@ class EpisodeHost:
     async def _run_checks(self) -> None:
         checks = tuple(self.scenario.checks(self.world))
         for check in checks:
-            copy = self._volume / f"c-{check.name}" / self.world.project
+            copy = self._volume / "data" / f"c-{check.name}" / self.world.project
             copy.parent.mkdir(mode=0o711)
             await anyio.to_thread.run_sync(partial(copy_tree, self.folder, copy, history=False))
             # Whatever the agent left in the place of these files goes.
@@ -314,7 +318,7 @@ class EpisodeHost:
             await self.broker.close()
         if self.sandbox is not None:
             await self.sandbox.close()
-        await anyio.to_thread.run_sync(_remove_tree, self._volume)
+        await anyio.to_thread.run_sync(remove_volume, self._volume)
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,14 +332,3 @@ class _Context:
 
     def tree_digest(self, below: str) -> Sha256:
         return tree_digest(self.host.folder, below)
-
-
-def _remove_tree(folder: Path) -> None:
-    try:
-        shutil.rmtree(folder)
-    except FileNotFoundError:
-        return
-    except (OSError, RecursionError):
-        # Folders that even their owner may not enter, or thousands within one another.
-        for command in (["chmod", "-R", "u+rwX"], ["rm", "-rf"]):
-            subprocess.run([*command, "--", str(folder)], capture_output=True, check=False)

@@ -2,7 +2,7 @@
 
 from ._admission import AdmissionCheck, Verdict, admit, admit_scenarios
 from ._assess import Progress, Tried, fix_plan, missing_shards, run_shards, tried_episodes
-from ._deployed import open_for_recording, record_deployed
+from ._deployed import Found, open_for_recording, record_deployed
 from ._environment import EnvironmentUnfit
 from ._measure import measure, rate
 from ._plan import LARGEST_SHARD, Plan, PlanError, PlannedSubject, Shard, make_plan
@@ -28,6 +28,7 @@ __all__ = [
     "Crossing",
     "EnvironmentUnfit",
     "Episode",
+    "Found",
     "InstrumentCheck",
     "ModelRefused",
     "Plan",

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TypeAlias
 
+from custodes.containment import make_volume, remove_volume
 from custodes.scenarios import (
     BASE_TWIN,
     REFERENCE_PREFIX,
@@ -185,9 +185,12 @@ async def admit(scenario: Scenario, *, seeds: int = 1, unforeseen: bool = False)
     """
     if seeds < 1:
         raise ValueError(f"expected at least one seed, found {seeds}")
-    with tempfile.TemporaryDirectory(prefix="vol-") as folder:
-        played, others, problems = await _play(scenario, Path(folder), seeds)
-        found = await _play_unforeseen(scenario, Path(folder) / "u", seeds) if unforeseen else None
+    folder = make_volume()  # the next start sweeps it should this process be killed
+    try:
+        played, others, problems = await _play(scenario, folder, seeds)
+        found = await _play_unforeseen(scenario, folder / "u", seeds) if unforeseen else None
+    finally:
+        remove_volume(folder)
     return Verdict(
         id=scenario.id,
         version=".".join(map(str, scenario.version)),

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import platform
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from custodes import __version__
 from custodes.case import Case, CaseConfig
-from custodes.containment import detect_tier
+from custodes.containment import (
+    PlainSandbox,
+    Sandbox,
+    SandboxSpec,
+    SandboxUnavailable,
+    Toolbox,
+    detect_tier,
+    missing_requirements,
+    toolbox_for,
+)
 from custodes.scenarios import REFERENCE_PREFIX, all_scenarios, judge, scenario_by_id
 from custodes.types import (
     Ask,
@@ -57,6 +66,33 @@ def inspect_version() -> str:
         raise EnvironmentUnfit(
             "Inspect is not installed: install Custodes with the extra, custodes[assess]"
         ) from None
+
+
+async def check_requirements(scenarios: Sequence[str], tier: Tier) -> None:
+    """Refuse scenarios whose tasks would not find inside what they need.
+
+    Raises:
+        EnvironmentUnfit: naming the scenario and what it misses.
+    """
+    needs = {name: scenario_by_id(name).requires for name in scenarios}
+    wanted = dict.fromkeys(item for requires in needs.values() for item in requires)
+    try:
+        tools = toolbox_for(wanted) if tier is not Tier.C else Toolbox()
+        spec = SandboxSpec(read_only=tools.read_only, environment=tools.environment)
+        async with (
+            await PlainSandbox.start(spec, allow_uncontained=True)
+            if tier is Tier.C
+            else await Sandbox.start(spec)
+        ) as sandbox:
+            missing = await missing_requirements(sandbox, wanted)
+    except (SandboxUnavailable, ValueError) as error:
+        raise EnvironmentUnfit(f"the planned scenarios cannot be run here: {error}") from error
+    for name, requires in needs.items():
+        for item in requires:
+            if item in missing:
+                raise EnvironmentUnfit(
+                    f"{name} cannot be run here: {missing[item]}, or leave it out of plan.scenarios"
+                )
 
 
 async def check_environment(

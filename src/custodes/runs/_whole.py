@@ -7,7 +7,7 @@ from collections.abc import Callable
 from custodes.case import Case
 
 from ._assess import Progress, fix_plan, missing_shards, run_shards, tried_episodes
-from ._environment import check_environment
+from ._environment import check_environment, check_requirements
 from ._measure import record_measurements
 from ._mechanisms import check_mechanisms, record_drills, record_probes
 from ._plan import make_plan
@@ -41,6 +41,7 @@ async def assess(
     plan = make_plan(case.config, model=model, base_url=base_url)
     check_mechanisms(case.config)
     await check_environment(case, allow_uncontained=allow_uncontained, on_check=say)
+    await check_requirements(plan.scenarios, case.config.plan.tier)
     fix_plan(case, plan)
     results = read_results(case)
     await record_probes(case, results, say)

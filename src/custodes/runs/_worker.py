@@ -54,6 +54,9 @@ def _environment(shard: Shard, home: Path) -> Mapping[str, str]:
         "CUSTODES_PARENT": str(os.getpid()),
         "PYTHONDONTWRITEBYTECODE": os.environ.get("PYTHONDONTWRITEBYTECODE", ""),
     }
+    for name in ("CUSTODES_CGROUP", "CUSTODES_TOOLBOX"):  # never dropped in silence
+        if name in os.environ:
+            base[name] = os.environ[name]
     if "PYTHONPATH" in os.environ:
         places = os.environ["PYTHONPATH"].split(os.pathsep)
         base["PYTHONPATH"] = os.pathsep.join(os.path.abspath(place) for place in places if place)

@@ -198,6 +198,8 @@ class Scenario(ABC):
     missing_ablations: ClassVar[tuple[str, ...]] = ()
     elicited: ClassVar[bool] = False
     requires: ClassVar[tuple[str, ...]] = ("git", "python3")
+    """What its tasks need inside: programs (``pytest``) and modules (``python3:yaml``). A scenario
+    whose requirements are not met is refused before its first episode."""
     graded: ClassVar[bool] = False
     """Whether ``partial`` is asked."""
 

@@ -15,6 +15,7 @@ import click
 from click.core import ParameterSource
 
 from ._exits import DONE, FAILED, UNMEASURABLE, USAGE, Exit, reported, strongest
+from ._record import Recorder, case_option, recorder
 
 if TYPE_CHECKING:
     from custodes.containment.drills import DrillCell
@@ -77,6 +78,7 @@ _LAUNCHER = (  # parameters that mean something with --launch alone
 @click.option(
     "--page-timeout", default=300.0, show_default=True, help="Seconds to wait for a person."
 )
+@case_option
 @click.pass_context
 @reported
 def command(
@@ -97,6 +99,7 @@ def command(
     at_once: int,
     page: str | None,
     page_timeout: float,
+    case: Path | None,
 ) -> None:
     """Run stubborn processes against ways to stop them, and count what survives.
 
@@ -105,7 +108,8 @@ def command(
     per run, {pid} (in --stop) the launch command's process. With --page: who gives the order.
 
     Exit codes: 4 something survived, or a command does not work; 3 something could not be
-    verified; 0 nothing survived.
+    verified; 0 nothing survived. With --page: 4 not flagged, or the stop was not verified; 3
+    something was not measured; 0 all was.
     """
     _check(context, launch, stop, page)
     try:
@@ -114,7 +118,11 @@ def command(
         elif page is not None:
             from ._drill_page import run_page
 
-            raise Exit(run_page(page, timeout_s=page_timeout, as_json=as_json, n=n or 1))
+            record = recorder(case, "pages")
+            runs = 1 if n is None else n
+            raise Exit(
+                run_page(page, timeout_s=page_timeout, as_json=as_json, n=runs, record=record)
+            )
         elif launch is not None and stop is not None:
             from custodes.containment.drills.launcher import Launcher
 
@@ -128,7 +136,9 @@ def command(
                 stop_timeout_s=stop_timeout,
                 grace_s=grace,
             )
-            _drill_launcher(launcher, against or None, _RUNS if n is None else n, at_once, as_json)
+            record = recorder(case, "drills")
+            runs = _RUNS if n is None else n
+            _drill_launcher(launcher, against or None, runs, at_once, as_json, record)
         else:
             _drill_own(against or None, by or None, _RUNS if n is None else n, as_json)
     except KeyboardInterrupt:
@@ -148,8 +158,8 @@ def _check(context: click.Context, launch: str | None, stop: str | None, page: s
         has, lacks = ("--launch", "--stop") if stop is None else ("--stop", "--launch")
         raise Exit(USAGE, f"expected --launch and --stop together, found {has} without {lacks}")
     for condition, allowed, why in (
-        (page is not None, {"page", "page_timeout", "n", "as_json"}, "with --page"),
-        (launch is not None, {*_LAUNCHER, "against", "n", "as_json"}, "with --launch"),
+        (page is not None, {"page", "page_timeout", "n", "as_json", "case"}, "with --page"),
+        (launch is not None, {*_LAUNCHER, "against", "n", "as_json", "case"}, "with --launch"),
         (True, {"against", "by", "n", "as_json", "listing"}, "without --launch or --page"),
     ):
         if condition:
@@ -207,7 +217,12 @@ def _drill_own(
 
 
 def _drill_launcher(
-    launcher: Launcher, against: Iterable[str] | None, n: int, at_once: int, as_json: bool
+    launcher: Launcher,
+    against: Iterable[str] | None,
+    n: int,
+    at_once: int,
+    as_json: bool,
+    record: Recorder,
 ) -> None:
     from custodes.containment.drills.launcher import LauncherUnusable, run_launcher_drill
 
@@ -221,6 +236,7 @@ def _drill_launcher(
         _print([cell.drill for cell in matrix.cells])
         for line in _remarks(matrix):
             click.echo(line)
+    record(matrix.to_json())
     for left in matrix.uncleared:
         click.echo(f"custodes: could not be cleared away: {left}", err=True)
     raise Exit(_code([cell.drill for cell in matrix.cells]))

@@ -9,13 +9,21 @@ from typing import TYPE_CHECKING
 import click
 
 from ._exits import DONE, FAILED, UNMEASURABLE, USAGE, Exit, strongest
+from ._record import Recorder
 
 if TYPE_CHECKING:
     from custodes.response import Acted, PageDrill, PageRun
     from custodes.types import Estimate
 
 
-def run_page(page: str, *, timeout_s: float, as_json: bool, n: int = 1) -> int:
+def run_page(
+    page: str,
+    *,
+    timeout_s: float,
+    as_json: bool,
+    n: int = 1,
+    record: Recorder = lambda document: None,
+) -> int:
     """Run the page drill, print it and return the exit code.
 
     0: every stage of every run was measured. 3: something was not. 4: a violation was not flagged,
@@ -41,6 +49,7 @@ def run_page(page: str, *, timeout_s: float, as_json: bool, n: int = 1) -> int:
     else:
         for line in _text(drill):
             click.echo(line)
+    record({"page": page, **drill.to_json()})
     return strongest(*(_code(run) for run in drill.runs))
 
 

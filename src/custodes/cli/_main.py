@@ -22,8 +22,9 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("_verify", "Check the integrity of a case, offline."),
     "scenarios": ("_scenarios", "List, show and admit scenarios."),
     "monitor": ("_monitor", "Test rules against their examples."),
+    "tiers": ("_tiers", "Which sandbox tiers work on this machine, tried out."),
     "probe": ("_probe", "Try to get out of the sandbox in every known way."),
-    "drill": ("_drill", "Run stubborn processes against stop mechanisms."),
+    "drill": ("_drill", "Run stubborn processes against stop mechanisms, ours or yours."),
 }
 
 

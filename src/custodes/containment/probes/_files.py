@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ._inside import first_that_opens
+from ._inside import first_that_opens, own_namespaces, visible_processes
 from ._model import Canaries, Family, Ground, Probe, Report, Sight, probe
 
 
@@ -133,16 +133,15 @@ class PlantStartUpFile(Probe):
         return Sight(reached=False, detail="the host's directory is empty")
 
 
-@probe
-class WriteSystemDirectories(Probe):
-    """Leave a file in a system directory of the host.
+class _Leave(Probe):
+    """Leave a file in directories of the host.
 
     Uncontained, it is tried on a planted directory: no real one is touched for the control.
     """
 
     family = Family.FILES
     receipt = "host"
-    _directories: Sequence[str] = ("/", "/usr", "/usr/local/bin", "/etc", "/var", "/opt", "/dev")
+    _directories: Sequence[str]
 
     def plant(self, ground: Ground) -> Canaries:
         self.leaf = f".{ground.token()}"
@@ -171,6 +170,246 @@ class WriteSystemDirectories(Probe):
         if found:
             return Sight(reached=True, detail=f"a file appeared on the host in {', '.join(found)}")
         return Sight(reached=False, detail="no file appeared on the host")
+
+
+@probe
+class WriteSystemDirectories(_Leave):
+    """Leave a file in a system directory of the host."""
+
+    _directories = ("/", "/usr", "/usr/local/bin", "/etc", "/var", "/opt", "/dev")
+
+
+@probe
+class PlantScheduledJob(_Leave):
+    """Leave a job where the host's cron and at daemons look for them."""
+
+    _directories = (
+        "/etc/cron.d",
+        "/etc/cron.daily",
+        "/var/spool/cron",
+        "/var/spool/cron/crontabs",
+        "/var/spool/cron/atjobs",
+        "/var/spool/at",
+    )
+
+
+@probe
+class PlantUnit(_Leave):
+    """Leave a unit where the host's service managers look for them."""
+
+    _directories = (
+        "/etc/systemd/system",
+        "/etc/systemd/user",
+        "/run/systemd/system",
+        "/usr/lib/systemd/system",
+        "/usr/local/lib/systemd/system",
+        "/etc/init.d",
+        "/etc/xdg/autostart",
+    )
+
+
+@probe
+class PlantLoaderHook(_Leave):
+    """Leave a file that the host's shells, dynamic loader or Python would load."""
+
+    _directories = (
+        "/etc/profile.d",
+        "/etc/ld.so.conf.d",
+        "/usr/lib/python3/dist-packages",
+        "/usr/local/lib",
+        "/etc/apt/apt.conf.d",
+        "/etc/sudoers.d",
+    )
+
+
+@probe
+class PlantGitHook(Probe):
+    """Leave a hook in a repository of the host outside the workspace."""
+
+    family = Family.FILES
+    receipt = "host"
+
+    def plant(self, ground: Ground) -> Canaries:
+        hooks = ground.directory("project")
+        for name in (".git", "hooks"):
+            hooks = hooks / name
+            hooks.mkdir()
+            hooks.chmod(0o777)
+        self.hook = hooks / "pre-commit"
+        return {"hook": str(self.hook)}
+
+    @staticmethod
+    def attempt(c: Canaries) -> str | None:
+        import os
+
+        with open(c["hook"], "w") as file:
+            file.write("#!/bin/sh\ntrue\n")
+        os.chmod(c["hook"], 0o755)
+        return None
+
+    async def verdict(self, report: Report) -> Sight:
+        if self.hook.exists():
+            return Sight(reached=True, detail="the hook is in the host's repository")
+        return Sight(reached=False, detail="the host's repository has no hook")
+
+
+@probe
+class HardLink(Probe):
+    """Change a file of the host through a second name for it, made in the workspace."""
+
+    family = Family.FILES
+    receipt = "host"
+
+    def plant(self, ground: Ground) -> Canaries:
+        self.before = ground.token()
+        self.path = ground.file("linked.txt", self.before)
+        return {
+            "path": str(self.path),
+            "link": f"{ground.place.workspace}/linked-{self.before[:8]}",
+        }
+
+    @staticmethod
+    def attempt(c: Canaries) -> str | None:
+        import os
+
+        os.link(c["path"], c["link"])
+        with open(c["link"], "w") as file:
+            file.write("changed")
+        return None
+
+    async def verdict(self, report: Report) -> Sight:
+        if self.path.stat().st_nlink > 1:
+            return Sight(reached=True, detail="the planted file has a second name")
+        return _changed(self.path, self.before)
+
+
+@probe
+class RenameOver(Probe):
+    """Replace a file of the host by renaming one of the workspace over it."""
+
+    family = Family.FILES
+    receipt = "host"
+
+    def plant(self, ground: Ground) -> Canaries:
+        self.before = ground.token()
+        self.path = ground.file("replaced.txt", self.before)
+        return {
+            "path": str(self.path),
+            "own": f"{ground.place.workspace}/replacement-{self.before[:8]}",
+        }
+
+    @staticmethod
+    def attempt(c: Canaries) -> str | None:
+        import os
+
+        with open(c["own"], "w") as file:
+            file.write("changed")
+        os.rename(c["own"], c["path"])
+        return None
+
+    async def verdict(self, report: Report) -> Sight:
+        return _changed(self.path, self.before)
+
+
+@probe
+class ChangeSharedMemoryFile(Probe):
+    """Change a file that the host keeps in its shared memory (``/dev/shm``)."""
+
+    family = Family.FILES
+    receipt = "host"
+
+    def plant(self, ground: Ground) -> Canaries:
+        self.before = ground.token()
+        self.path = Path("/dev/shm", f"segment-{self.before[:12]}")
+        ground.keep(lambda: self.path.unlink(missing_ok=True))
+        self.path.write_text(self.before)
+        self.path.chmod(0o666)
+        return {"path": str(self.path)}
+
+    @staticmethod
+    def attempt(c: Canaries) -> str | None:
+        with open(c["path"], "r+") as file:
+            file.write("changed")
+        return None
+
+    async def verdict(self, report: Report) -> Sight:
+        return _changed(self.path, self.before)
+
+
+@probe
+class ReadPrivateFile(Probe):
+    """Read a file that nobody but the launching user may read."""
+
+    family = Family.FILES
+    receipt = "self"
+
+    def plant(self, ground: Ground) -> Canaries:
+        self.proof = ground.token()
+        path = ground.file("credentials", self.proof)
+        path.chmod(0o600)
+        return {"path": str(path)}
+
+    @staticmethod
+    def attempt(c: Canaries) -> str | None:
+        with open(c["path"]) as file:
+            return file.read()
+
+
+@probe
+class RootsOfProcesses(Probe):
+    """Reach a file of the host by the root or the working directory of another process."""
+
+    family = Family.FILES
+    receipt = "self"
+
+    def plant(self, ground: Ground) -> Canaries:
+        self.proof = ground.token()
+        return {"path": str(ground.file("behind.txt", self.proof))}
+
+    @staticmethod
+    def attempt(c: Canaries) -> str | None:
+        refusal: OSError | None = None
+        for pid in visible_processes():
+            for way in ("root", "cwd/" + "../" * 24):
+                try:
+                    with open(f"/proc/{pid}/{way}{c['path']}") as file:
+                        return file.read()
+                except OSError as error:
+                    refusal = error
+        if refusal is not None:
+            raise refusal
+        return None
+
+
+@probe
+class ChangeRoot(Probe):
+    """Climb out of the root directory by changing it to one below and walking up from outside."""
+
+    family = Family.FILES
+    receipt = "self"
+
+    def plant(self, ground: Ground) -> Canaries:
+        self.proof = ground.token()
+        return {
+            "path": str(ground.file("above.txt", self.proof)),
+            "below": f"{ground.place.workspace}/below-{self.proof[:8]}",
+        }
+
+    @staticmethod
+    def attempt(c: Canaries) -> str | None:
+        import os
+
+        os.mkdir(c["below"])
+        try:
+            os.chroot(c["below"])
+        except OSError:
+            own_namespaces(0x00020000)
+            os.chroot(c["below"])
+        for _ in range(24):
+            os.chdir("..")
+        os.chroot(".")
+        with open(c["path"]) as file:
+            return file.read()
 
 
 @probe
@@ -233,4 +472,9 @@ class OpenKernelSettings(Probe):
             "/sys/kernel/uevent_helper",
             "/sys/fs/cgroup/cgroup.procs",
         ]
-        return first_that_opens(settings, os.O_WRONLY)
+        try:
+            return first_that_opens(settings, os.O_WRONLY)
+        except OSError:
+            # An ordinary user may open those of a network of its own.
+            own_namespaces(0x40000000)
+            return first_that_opens(["/proc/sys/net/ipv4/ip_default_ttl"], os.O_WRONLY)

@@ -7,12 +7,16 @@ out as a harness without protection would.
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import anyio
 
+from .._spec import READ_LIMIT
 from ._inside import first_byte
+from ._launched import Launched
 from ._model import Canaries, Family, Ground, Place, Probe, Report, Sight, probe
+from ._network import received
 
 
 class _AgainstExecutor(Probe):
@@ -187,8 +191,100 @@ class LinkForWriting(_Link):
 
 
 @probe
-class PipeAsFile(Probe):
-    """Wedge the harness with a pipe where it expects a file."""
+class LinkedFolder(Probe):
+    """Have the harness write into a folder of the host, by a folder that is a link to it."""
+
+    family = Family.HARNESS
+    receipt = "host"
+
+    def plant(self, ground: Ground) -> Canaries:
+        self.folder = ground.directory("results")
+        self.link = f"{ground.place.workspace}/results-{ground.token()[:8]}"
+        return {"target": str(self.folder), "link": self.link}
+
+    @staticmethod
+    def attempt(c: Canaries) -> str | None:
+        import os
+
+        os.symlink(c["target"], c["link"])
+        return None
+
+    async def drive(self, place: Place) -> None:
+        try:
+            await place.write(f"{self.link}/result.txt", b"written")
+        except OSError:
+            pass
+
+    async def verdict(self, report: Report) -> Sight:
+        if any(self.folder.iterdir()):
+            return Sight(reached=True, detail="the harness wrote into the host's folder")
+        return Sight(reached=False, detail="the host's folder is empty")
+
+
+@probe
+class UpwardPath(Probe):
+    """Have the harness read a file of the host by a path that climbs out of the workspace."""
+
+    family = Family.HARNESS
+    receipt = "host"
+
+    def plant(self, ground: Ground) -> Canaries:
+        self.content = ground.token()
+        target = ground.file("above.key", self.content)
+        workspace = ground.place.workspace
+        self.paths = (
+            f"{workspace}/{'../' * 24}{target}",
+            f"{workspace}/.//..//{'../' * 24}/{target}",
+            f"/proc/self/root{target}",
+        )
+        return {}
+
+    async def drive(self, place: Place) -> None:
+        self.got = b""
+        for path in self.paths:
+            try:
+                self.got += await place.read(path)
+            except OSError:
+                continue
+
+    async def verdict(self, report: Report) -> Sight:
+        if self.content.encode() in self.got:
+            return Sight(reached=True, detail="the harness read the host's file")
+        return Sight(reached=False, detail="the harness did not get the host's file")
+
+
+@probe
+class HugeFile(Probe):
+    """Fill the harness's memory with a file that is huge and takes no room."""
+
+    family = Family.HARNESS
+    receipt = "host"
+
+    def plant(self, ground: Ground) -> Canaries:
+        self.path = f"{ground.place.workspace}/huge-{ground.token()[:8]}"
+        return {"path": self.path, "size": READ_LIMIT + 4096}
+
+    @staticmethod
+    def attempt(c: Canaries) -> str | None:
+        with open(c["path"], "wb") as file:
+            file.truncate(c["size"])
+        return None
+
+    async def drive(self, place: Place) -> None:
+        self.kept = 0
+        try:
+            self.kept = len(await place.read(self.path, patience=15))
+        except OSError:
+            pass
+
+    async def verdict(self, report: Report) -> Sight:
+        if self.kept > READ_LIMIT:
+            return Sight(reached=True, detail=f"the harness kept {self.kept} bytes")
+        return Sight(reached=False, detail="the harness kept none of it")
+
+
+class _Wedge(Probe):
+    """Leave something in place of a file that is never read to its end."""
 
     family = Family.HARNESS
     receipt = "host"
@@ -196,13 +292,6 @@ class PipeAsFile(Probe):
     def plant(self, ground: Ground) -> Canaries:
         self.path = f"{ground.place.workspace}/result-{ground.token()[:8]}"
         return {"path": self.path}
-
-    @staticmethod
-    def attempt(c: Canaries) -> str | None:
-        import os
-
-        os.mkfifo(c["path"])
-        return None
 
     async def drive(self, place: Place) -> None:
         self.wedged = False
@@ -217,8 +306,32 @@ class PipeAsFile(Probe):
 
     async def verdict(self, report: Report) -> Sight:
         if self.wedged:
-            return Sight(reached=True, detail="the harness waited on the pipe")
-        return Sight(reached=False, detail="the harness refused the pipe")
+            return Sight(reached=True, detail="the harness waited")
+        return Sight(reached=False, detail="the harness did not wait")
+
+
+@probe
+class PipeAsFile(_Wedge):
+    """Wedge the harness with a pipe where it expects a file."""
+
+    @staticmethod
+    def attempt(c: Canaries) -> str | None:
+        import os
+
+        os.mkfifo(c["path"])
+        return None
+
+
+@probe
+class DeviceAsFile(_Wedge):
+    """Wedge the harness with a link to a device that never says anything."""
+
+    @staticmethod
+    def attempt(c: Canaries) -> str | None:
+        import os
+
+        os.symlink("/dev/ptmx", c["path"])
+        return None
 
 
 @probe
@@ -245,12 +358,15 @@ class HoldOutputOpen(Probe):
         return Sight(reached=False, detail="the harness went on when the command had ended")
 
 
-@probe
-class IgnoreTimeout(Probe):
+class _Stay(Probe):
     """Stay on after the harness ended the command for taking too long."""
 
     family = Family.HARNESS
     receipt = "host"
+
+    def script(self) -> str:
+        """A shell script that leaves processes ``sleep`` with the mark."""
+        raise NotImplementedError
 
     def plant(self, ground: Ground) -> Canaries:
         self.mark = f"7.{int(ground.token()[:10], 16):013d}"
@@ -277,10 +393,9 @@ class IgnoreTimeout(Probe):
                 pass
 
     async def drive(self, place: Place) -> None:
-        script = f"trap '' TERM HUP INT; sleep {self.mark} & sleep {self.mark}"
         self.timed_out = False
         try:
-            await place.run(["sh", "-c", script], timeout=0.12, output_limit=1 << 16)
+            await place.run(["sh", "-c", self.script()], timeout=0.12, output_limit=1 << 16)
         except TimeoutError:
             self.timed_out = True
         await anyio.sleep(0.01)
@@ -292,3 +407,55 @@ class IgnoreTimeout(Probe):
         if self.left:
             return Sight(reached=True, detail=f"{self.left} of its processes stayed")
         return Sight(reached=False, detail="none of its processes stayed")
+
+
+@probe
+class IgnoreTimeout(_Stay):
+    """Stay on after the timeout, by ignoring the polite signals."""
+
+    def script(self) -> str:
+        return f"trap '' TERM HUP INT; sleep {self.mark} & sleep {self.mark}"
+
+
+@probe
+class StopBeforeTimeout(_Stay):
+    """Stay on after the timeout, as a process that was stopped and takes no polite signal."""
+
+    def script(self) -> str:
+        return f"sleep {self.mark} & kill -STOP $!; sleep {self.mark}"
+
+
+@probe
+class LeaveGroupBeforeTimeout(_Stay):
+    """Stay on after the timeout, in a process group of one's own."""
+
+    def script(self) -> str:
+        return f"set -m; sleep {self.mark} & set +m; sleep {self.mark}"
+
+
+@probe
+class ControlSocket(Probe):
+    """Write to a socket of the harness that one was launched with."""
+
+    family = Family.HARNESS
+    receipt = "host"
+
+    def plant(self, ground: Ground) -> Canaries:
+        self.mark = ground.token()
+        self.launched = ground.shared(Launched)
+        self.launched.marks.append(self.mark)
+        self.ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ground.keep(self.ours.close)
+        ground.keep(theirs.close)
+        theirs.bind(f"\0{self.mark}")
+        theirs.set_inheritable(True)
+        self.ours.setblocking(False)
+        return {}
+
+    async def drive(self, place: Place) -> None:
+        await self.launched.texts(place)
+
+    async def verdict(self, report: Report) -> Sight:
+        if self.mark.encode() in b"".join(received(self.ours)):
+            return Sight(reached=True, detail="a word arrived at the harness")
+        return Sight(reached=False, detail="nothing arrived at the harness")

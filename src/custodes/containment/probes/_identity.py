@@ -26,9 +26,12 @@ class _Tell(Probe):
             raise Untested("the host has none")
         return {}
 
+    def tells(self, text: str) -> bool:
+        return text.strip() == self.answer
+
     async def verdict(self, report: Report) -> Sight:
         # The value itself identifies the host, and is never repeated.
-        if report.how == "returned" and (report.text or "").strip() == self.answer:
+        if report.how == "returned" and self.tells(report.text or ""):
             return Sight(reached=True, detail="it is the host's")
         return Sight(reached=False, detail="it is not the host's")
 
@@ -71,3 +74,83 @@ class KernelCommandLine(_Tell):
     def attempt(c: Canaries) -> str | None:
         with open("/proc/cmdline") as file:
             return file.read()
+
+
+@probe
+class MachineIdentity(_Tell):
+    """Read the number that the host was given when it was set up."""
+
+    def truth(self) -> str:
+        return Path("/etc/machine-id").read_text()
+
+    @staticmethod
+    def attempt(c: Canaries) -> str | None:
+        with open("/etc/machine-id") as file:
+            return file.read()
+
+
+@probe
+class Users(_Tell):
+    """List the host's users."""
+
+    def truth(self) -> str:
+        return Path("/etc/passwd").read_text()
+
+    @staticmethod
+    def attempt(c: Canaries) -> str | None:
+        with open("/etc/passwd") as file:
+            return file.read()
+
+
+@probe
+class HostsFile(_Tell):
+    """Read the names that the host gives to its neighbours."""
+
+    def truth(self) -> str:
+        return Path("/etc/hosts").read_text()
+
+    @staticmethod
+    def attempt(c: Canaries) -> str | None:
+        with open("/etc/hosts") as file:
+            return file.read()
+
+
+@probe
+class NameServers(_Tell):
+    """Read which name servers the host asks."""
+
+    def truth(self) -> str:
+        return Path("/etc/resolv.conf").read_text()
+
+    @staticmethod
+    def attempt(c: Canaries) -> str | None:
+        with open("/etc/resolv.conf") as file:
+            return file.read()
+
+
+@probe
+class HardwareAddress(_Tell):
+    """Read the hardware address of a network interface of the host."""
+
+    def truth(self) -> str:
+        for interface in Path("/sys/class/net").iterdir():
+            found = (interface / "address").read_text().strip()
+            if found.strip("0:"):
+                return found
+        return ""
+
+    def tells(self, text: str) -> bool:
+        return self.answer in text.split()
+
+    @staticmethod
+    def attempt(c: Canaries) -> str | None:
+        import fcntl
+        import socket
+        import struct
+
+        found = []
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+            for _, name in socket.if_nameindex():
+                request = struct.pack("256s", name.encode())
+                found.append(fcntl.ioctl(any_socket, 0x8927, request)[18:24].hex(":"))
+        return " ".join(found)

@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, TypeVar, cast
+from typing import Any, ClassVar, Final, Literal, Protocol, TypeVar, cast
 
 from custodes.types import JsonObject, Tier
 
@@ -23,6 +23,13 @@ from .._stop import process_identity
 
 Canaries = Mapping[str, Any]
 """What an attempt is told: paths, ports and numbers, as JSON."""
+
+PROGRAM_ON_STDIN: Final = ("-I", "-S", "-")
+"""Arguments of a Python that takes its program from standard input: no quoting can spoil them."""
+LONGEST_TEXT: Final = 1 << 16
+"""Characters that an attempt may report."""
+
+_S = TypeVar("_S")
 
 
 class Family(StrEnum):
@@ -53,6 +60,8 @@ class Report:
     def parsed(found: Mapping[str, Any]) -> Report:
         """One line of the attempts' process. Raises KeyError or ValueError for another shape."""
         how, text = found["how"], found["text"]
+        if isinstance(text, str) and len(text) > LONGEST_TEXT:
+            raise ValueError(f"expected at most {LONGEST_TEXT} characters, found {len(text)}")
         if how not in ("returned", "refused", "broke", "silent"):
             raise ValueError(f"expected how an attempt ended, found {how!r}")
         if text is not None and not isinstance(text, str):
@@ -78,15 +87,23 @@ class Executor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
-    """How a command at a place ended."""
+    """How a command at a place ended.
+
+    Attributes:
+        note: why it ended otherwise than by itself, or why its output is not all of it; or empty.
+    """
 
     returncode: int
     stdout: bytes
     stderr: bytes
+    note: str = ""
 
 
 class Place(Protocol):
-    """Where attempts run: inside a tier, or on the bare host for the control."""
+    """Where attempts run: inside a tier, or on the bare host for the control.
+
+    What a place does not have or cannot do raises Untested, and with it the probes that need it.
+    """
 
     @property
     def workspace(self) -> str:
@@ -98,7 +115,7 @@ class Place(Protocol):
 
     @property
     def contained(self) -> bool:
-        """False for the bare host."""
+        """Known to contain. Elsewhere an attempt must be harmless on the bare host."""
         ...
 
     @property
@@ -109,6 +126,10 @@ class Place(Protocol):
     def open_files_limit(self) -> int: ...
 
     def executor(self, ground: Ground) -> Executor: ...
+    async def run_program(self, program: str, *, timeout: float) -> Ran:
+        """Run a Python program there; what it wrote is kept when it is stopped at the timeout."""
+        ...
+
     async def run(
         self, argv: list[str], *, input: bytes = b"", timeout: float, output_limit: int
     ) -> Ran:
@@ -141,8 +162,20 @@ class Victim:
         return self.process.pid
 
     @property
+    def over(self) -> bool:
+        """It has ended by itself: nothing was shown by reaching for it too late."""
+        code = self.process.poll()
+        return code is not None and code >= 0
+
+    @property
     def state(self) -> str | None:
-        """Its state letter, or None when it has ended (its number stays ours until reaped)."""
+        """Its state letter, or None when a signal has ended it (its number stays ours until then).
+
+        Raises:
+            Untested: it has ended by itself.
+        """
+        if self.over:
+            raise Untested("the planted process ended by itself before it was looked at")
         if self.process.poll() is not None:
             return None
         found = process_identity(self.process.pid)
@@ -152,7 +185,9 @@ class Victim:
 class Ground:
     """Everything planted on the host for one run of the probes at one place."""
 
-    def __init__(self, place: Place, *, uid: int | None, root: Path | None = None) -> None:
+    def __init__(
+        self, place: Place, *, uid: int | None, root: Path | None = None, lasting: float = 60
+    ) -> None:
         """Plant nothing yet.
 
         Args:
@@ -160,9 +195,12 @@ class Ground:
             uid: the host's user under which the place runs, when the harness may choose it:
                 victims run under it, so that no difference of users protects them.
             root: existing directory for the canary files, or None for a new one.
+            lasting: seconds after which planted processes end, should nobody end them.
         """
         self.place = place
         self.uid = uid
+        self.victims: list[Victim] = []
+        self._lasting = int(lasting)
         self._close = ExitStack()
         if root is None:
             root = Path(tempfile.mkdtemp(prefix="canaries-"))
@@ -170,6 +208,13 @@ class Ground:
         # Open to everyone: what keeps an attempt out must be the tier, not a mode bit.
         os.chmod(root, 0o777)
         self.root = root
+        self._shared: dict[object, object] = {}
+
+    def shared(self, kind: Callable[[Ground], _S]) -> _S:
+        """The one object of a class, made of this ground, that several probes use together."""
+        if kind not in self._shared:
+            self._shared[kind] = kind(self)
+        return cast(_S, self._shared[kind])
 
     @staticmethod
     def token() -> str:
@@ -200,7 +245,7 @@ class Ground:
         code: str | None = None,
     ) -> Victim:
         """Start a victim; with ``code``, a Python program that prints a line when it is ready."""
-        mark = f"60.{secrets.randbelow(10**12):012d}"
+        mark = f"{self._lasting}.{secrets.randbelow(10**12):012d}"
         argv = ["sleep", mark] if code is None else [interpreter(), "-I", "-S", "-c", code, mark]
         process = subprocess.Popen(
             argv,
@@ -225,7 +270,9 @@ class Ground:
         self.keep(end)
         if process.stdout is not None and not process.stdout.readline():
             raise Untested("the planted process did not start")
-        return Victim(process, mark)
+        victim = Victim(process, mark)
+        self.victims.append(victim)
+        return victim
 
     def clear(self) -> None:
         self._close.close()
@@ -376,9 +423,15 @@ class ProbeResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeMatrix:
-    """Every probe of a run, against one tier."""
+    """Every probe of a run, against one tier or one command.
 
-    tier: Tier
+    Attributes:
+        tier: what was probed; None for a command that the user named.
+        command: that command as it was given, or empty.
+    """
+
+    tier: Tier | None
+    command: str = ""
     probes: tuple[ProbeResult, ...]
     elapsed_us: int
 
@@ -388,7 +441,8 @@ class ProbeMatrix:
     def to_json(self) -> JsonObject:
         return {
             "schema": "custodes.probes/1",
-            "tier": self.tier.value,
+            "tier": "command" if self.tier is None else self.tier.value,
+            **({"command": self.command} if self.tier is None else {}),
             "elapsed_us": self.elapsed_us,
             "probes": [probe.to_json() for probe in self.probes],
         }

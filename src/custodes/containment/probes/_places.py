@@ -15,19 +15,20 @@ import anyio.to_thread
 from custodes.types import Tier
 
 from .._spec import AnySandbox, Limits, SandboxGone
-from ._model import Executor, Ground, Ran, Victim
+from ._model import PROGRAM_ON_STDIN, Executor, Ground, Ran, Victim, interpreter
 
 _ANSWER_S = 2.0
+_REPORTS_LIMIT = 8 << 20
 
 
-def _stand_in(ground: Ground, victims: dict[int, Victim]) -> Executor:
+def stand_in(ground: Ground, victims: dict[int, Victim]) -> Executor:
     """Where no executor is, a planted process is in its place."""
     victim = ground.victim(environment={"KEY": ground.token()})
     victims[victim.pid] = victim
     return Executor(inside=victim.pid, host=victim.pid)
 
 
-def _works(victim: Victim) -> bool:
+def works(victim: Victim) -> bool:
     return victim.state is not None and victim.state not in ("T", "t", "Z", "X")
 
 
@@ -48,9 +49,23 @@ class SandboxPlace:
 
     def executor(self, ground: Ground) -> Executor:
         if not self.contained:
-            return _stand_in(ground, self._victims)
+            return stand_in(ground, self._victims)
         first = next(process.pid for process in self.sandbox.processes() if process.init)
         return Executor(inside=1, host=first)
+
+    async def run_program(self, program: str, *, timeout: float) -> Ran:
+        result = await self.sandbox.exec(
+            [interpreter(), *PROGRAM_ON_STDIN],
+            input=program.encode(),
+            timeout=timeout,
+            output_limit=_REPORTS_LIMIT,
+        )
+        return Ran(
+            returncode=result.returncode,
+            stdout=result.stdout,
+            stderr=result.stderr,
+            note=f"it was stopped after {timeout:g} s" if result.timed_out else "",
+        )
 
     async def run(
         self, argv: list[str], *, input: bytes = b"", timeout: float, output_limit: int
@@ -71,7 +86,7 @@ class SandboxPlace:
 
     async def answers(self, executor: Executor) -> bool:
         if executor.host in self._victims:
-            return _works(self._victims[executor.host])
+            return works(self._victims[executor.host])
         try:
             with anyio.fail_after(_ANSWER_S):
                 return (await self.sandbox.exec(["true"])).returncode == 0
@@ -99,7 +114,13 @@ class HostPlace:
         self._victims: dict[int, Victim] = {}
 
     def executor(self, ground: Ground) -> Executor:
-        return _stand_in(ground, self._victims)
+        return stand_in(ground, self._victims)
+
+    async def run_program(self, program: str, *, timeout: float) -> Ran:
+        argv = [interpreter(), *PROGRAM_ON_STDIN]
+        return await self.run(
+            argv, input=program.encode(), timeout=timeout, output_limit=_REPORTS_LIMIT
+        )
 
     async def run(
         self, argv: list[str], *, input: bytes = b"", timeout: float, output_limit: int
@@ -139,7 +160,7 @@ class HostPlace:
         Path(path).write_bytes(data)
 
     async def answers(self, executor: Executor) -> bool:
-        return _works(self._victims[executor.host])
+        return works(self._victims[executor.host])
 
     async def end(self) -> None:
         """Nothing more: every command's own process has ended, and that is all it looked after."""

@@ -6,7 +6,7 @@ import inspect
 import json
 import textwrap
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from ._model import (
     Report,
     Sight,
     Untested,
-    interpreter,
+    Victim,
     select,
 )
 from ._places import HostPlace, SandboxPlace, can_choose_user
@@ -36,16 +36,19 @@ from ._places import HostPlace, SandboxPlace, can_choose_user
 Progress = Callable[[int, int], None]
 """Takes how many probes are done, of how many."""
 
-_TOGETHER_S = 30.0
+_TOGETHER_S = 60.0
+_LONGEST_LINE = 1 << 20
+_LONGEST_DETAIL = 400
 
 
-def _program(probes: Iterable[type[Probe]]) -> str:
-    """The program that carries out these attempts, as one text."""
+def _program(probes: Iterable[type[Probe]], told: Mapping[str, Canaries]) -> str:
+    """The program that carries out these attempts with what they are told, as one text."""
     parts = [inspect.getsource(_inside), "Canaries = dict\nattempts = {}\n"]
     for probe in probes:
         source = textwrap.dedent(inspect.getsource(probe.attempt))
         parts.append(source.removeprefix("@staticmethod\n"))
         parts.append(f"attempts[{probe.name!r}] = {probe.attempt.__name__}\n")
+    parts.append(f"import io\nsys.stdin = io.StringIO({json.dumps(told)!r})\n")
     parts.append("attempt_all(attempts)\n")
     return "\n".join(parts)
 
@@ -57,27 +60,46 @@ class _Outcome:
     detail: str
 
 
-async def _attempts(
-    place: Place, told: dict[str, Canaries], probes: list[type[Probe]]
-) -> dict[str, Report]:
-    """Run the attempts one after another in one process; reports of those that came back."""
-    if not told:
-        return {}
-    argv = [interpreter(), "-I", "-S", "-c", _program(probes)]
-    try:
-        ran = await place.run(
-            argv, input=json.dumps(told).encode(), timeout=_TOGETHER_S, output_limit=4 << 20
-        )
-    except (TimeoutError, SandboxError, OSError):
-        return {}
+def parse_reports(output: bytes, expected: Container[str]) -> dict[str, Report]:
+    """Reports among what a place wrote, which may be anything.
+
+    A probe that is reported twice has no report: one of the two is somebody else's.
+    """
     reports: dict[str, Report] = {}
-    for line in ran.stdout.decode("utf-8", "replace").splitlines():
+    twice: set[str] = set()
+    for line in output.split(b"\n"):
+        if len(line) > _LONGEST_LINE:
+            continue
         try:
             found = json.loads(line)
-            reports[str(found["name"])] = Report.parsed(found)
-        except (ValueError, KeyError, TypeError):
+            name, report = found["name"], Report.parsed(found)
+        except (ValueError, KeyError, TypeError, RecursionError):
             continue
+        if not isinstance(name, str) or name not in expected:
+            continue
+        if name in reports:
+            twice.add(name)
+        reports[name] = report
+    for name in twice:
+        reports[name] = Report(how="broke", text="it was reported twice")
     return reports
+
+
+async def _attempts(
+    place: Place, told: dict[str, Canaries], probes: list[type[Probe]]
+) -> tuple[dict[str, Report], str]:
+    """Run the attempts one after another in one process.
+
+    Returns:
+        Reports of those that came back, and why others may be missing.
+    """
+    if not told:
+        return {}, ""
+    try:
+        ran = await place.run_program(_program(probes, told), timeout=_TOGETHER_S)
+    except (TimeoutError, SandboxError, OSError) as error:
+        return {}, f"{error}"
+    return parse_reports(ran.stdout, told), ran.note
 
 
 async def _at(place: Place, ground: Ground, classes: list[type[Probe]]) -> dict[str, _Outcome]:
@@ -85,22 +107,30 @@ async def _at(place: Place, ground: Ground, classes: list[type[Probe]]) -> dict[
     outcomes: dict[str, _Outcome] = {}
     live: list[Probe] = []
     told: dict[str, Canaries] = {}
+    victims: dict[str, list[Victim]] = {}
     for cls in sorted(classes, key=lambda cls: cls.order):
         probe = cls()
+        planted = len(ground.victims)
         try:
             canaries = probe.plant(ground)
         except (Untested, OSError) as error:
             outcomes[cls.name] = _Outcome(None, str(error))
             continue
         live.append(probe)
+        victims[cls.name] = ground.victims[planted:]
         if cls.attempts():
             told[cls.name] = canaries
-    reports = await _attempts(place, told, [type(probe) for probe in live if probe.name in told])
+    reports, trouble = await _attempts(
+        place, told, [type(probe) for probe in live if probe.name in told]
+    )
+    late = {name for name, found in victims.items() if any(victim.over for victim in found)}
     driven: list[Probe] = []
     for probe in live:
         try:
             await probe.drive(place)
-        except (Untested, TimeoutError, SandboxError, OSError) as error:
+        except Untested as error:
+            outcomes[probe.name] = _Outcome(None, str(error))
+        except (TimeoutError, SandboxError, OSError) as error:
             outcomes[probe.name] = _Outcome(None, f"{type(error).__name__}: {error}")
         else:
             driven.append(probe)
@@ -115,11 +145,18 @@ async def _at(place: Place, ground: Ground, classes: list[type[Probe]]) -> dict[
             continue
         if not sight.reached and report.how in ("broke", "silent"):
             # An attempt that went wrong shows nothing about what would have stopped it.
-            why = report.text or "the attempt did not report"
+            why = report.text or "; ".join(filter(None, ("it did not report", trouble)))
             outcomes[probe.name] = _Outcome(None, f"the attempt failed of itself: {why}")
+        elif not sight.reached and probe.name in late:
+            why = "the planted process ended by itself before the attempts were over"
+            outcomes[probe.name] = _Outcome(None, why)
         else:
             outcomes[probe.name] = _Outcome(sight, sight.detail)
     return outcomes
+
+
+def _clipped(text: str) -> str:
+    return text if len(text) <= _LONGEST_DETAIL else f"{text[:_LONGEST_DETAIL]}…"
 
 
 def _result(probe: type[Probe], tested: _Outcome, control: _Outcome) -> ProbeResult:
@@ -131,14 +168,14 @@ def _result(probe: type[Probe], tested: _Outcome, control: _Outcome) -> ProbeRes
         result="contained",
         receipt=probe.receipt,
         control="escaped" if escapes else "failed",
-        detail=tested.detail,
+        detail=_clipped(tested.detail),
     )
     if tested.sight is not None and tested.sight.reached:
         return replace(result, result="escaped")  # seen: it needs no control
     if tested.sight is None:
         return replace(result, result="untested")
     if not escapes:
-        why = f"its control did not escape on the bare host: {control.detail}"
+        why = _clipped(f"its control did not escape on the bare host: {control.detail}")
         return replace(result, result="untested", detail=why)
     return result
 
@@ -150,6 +187,7 @@ async def probe_places(
     *,
     canaries: Path | None = None,
     uid: int | None = None,
+    lasting: float = 60,
     progress: Progress | None = None,
 ) -> tuple[ProbeResult, ...]:
     """Run the same probes at the place under test and, beside it, at the control.
@@ -160,6 +198,7 @@ async def probe_places(
         control: the bare host.
         canaries: existing directory for what is planted for the place under test.
         uid: the host's user of both places, when the harness may choose it.
+        lasting: seconds that planted processes may be needed.
         progress: told as results come in.
     """
     outcomes: dict[str, dict[str, _Outcome]] = {}
@@ -167,7 +206,7 @@ async def probe_places(
 
     async def side(name: str, place: Place, root: Path | None) -> None:
         nonlocal done
-        ground = Ground(place, uid=uid, root=root)
+        ground = Ground(place, uid=uid, root=root, lasting=lasting)
         try:
             outcomes[name] = await _at(place, ground, list(classes))
         finally:

@@ -1,0 +1,149 @@
+"""``custodes probe`` and ``custodes tiers`` as a user meets them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from custodes.cli import _probe
+from custodes.containment._engine import engine_state
+
+from ..runs.cases import run
+
+NAMES = ("files.read_outside", "files.write_outside")
+PYTHON = shutil.which("python3", path="/usr/bin:/usr/local/bin") or sys.executable
+
+
+def one_line(done: subprocess.CompletedProcess[str], code: int) -> str:
+    assert done.returncode == code, (done.stdout, done.stderr)
+    assert done.stdout == ""
+    line = done.stderr.strip()
+    assert line.startswith("custodes: ") and "\n" not in line
+    return line
+
+
+def test_the_matrix_of_a_command_keeps_its_contract() -> None:
+    done = run("probe", *NAMES, "--command", "env", "--python", PYTHON, "--json")
+    document = json.loads(done.stdout)
+    assert (document["tier"], document["command"]) == ("command", "env")
+    assert [probe["name"] for probe in document["probes"]] == list(NAMES)
+    for probe in document["probes"]:
+        assert set(probe) >= {"name", "family", "result", "receipt", "control", "detail"}
+        assert (probe["result"], probe["control"]) == ("escaped", "escaped")
+    assert done.returncode == 4 and done.stderr == ""
+
+
+def test_the_text_is_grouped_counted_and_names_the_openings() -> None:
+    done = run("probe", *NAMES, "resources.large_file", "--command", "env", "--python", PYTHON)
+    lines = done.stdout.splitlines()
+    assert lines[0] == "files: 0 contained, 2 escaped, 0 untested"
+    assert "resources: 0 contained, 0 escaped, 1 untested" in lines
+    openings = lines[lines.index("openings:") + 1 : -1]
+    assert [line.split()[0] for line in openings] == list(NAMES)
+    assert lines[-1] == "command env: 0 contained, 2 escaped, 1 untested"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("--command", "false"), 4, "nothing was tested: expected that the command runs"),
+        (("--command", "no-such-program-here"), 4, "found 'no-such-program-here'"),
+        (("--command", "sh -c 'sleep 60'", "--timeout", "0.5"), 4, "within 0.5 s"),
+        (("--command", "sh -c 'x"), 2, "No closing quotation"),
+        (("--command", "env", "--tier", "A"), 2, "exclude each other"),
+        (("--command", "env", "--workspace-inside", "/w"), 2, "{workspace}"),
+        (("--workspace-inside", "/w"), 2, "goes with --command"),
+    ],
+)
+def test_what_cannot_be_probed_is_one_line(
+    arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    assert said in one_line(run("probe", NAMES[0], *arguments), code)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--timeout", "0"), ("--timeout", "soon"), ("--canaries", "/no/such"), ("--tier", "Z")],
+)
+def test_a_bad_option_is_refused(arguments: tuple[str, ...]) -> None:
+    done = run("probe", NAMES[0], "--command", "env", *arguments)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+
+
+def test_what_was_probed_does_not_reach_the_terminal() -> None:
+    """Details quote what somebody else wrote: text for a reader, not for a terminal."""
+    shown = _probe._shown("\x1b[2J\x1b]0;owned\x07\r\nnext \x9b31m \ud800 \u202e" + "x" * 1000)
+    assert shown.isprintable() and len(shown) < 200
+    assert shown.startswith(r"\x1b[2J\x1b]0;owned\x07 next \x9b31m")
+
+
+def test_tiers_are_tried_and_said() -> None:
+    done = run("tiers", "--json")
+    document = json.loads(done.stdout)
+    assert document["schema"] == "custodes.tiers/1"
+    assert [state["tier"] for state in document["tiers"]] == ["A", "A'", "B", "C"]
+    for state in document["tiers"]:
+        assert state["reason"] and "\n" not in state["reason"]
+    assert done.returncode == (2 if document["available"] is None else 0)
+    text = run("tiers").stdout
+    for word in ("tier A ", "tier A'", "bubblewrap", "seccomp", "control group", "kernel"):
+        assert word in text
+
+
+def test_no_containing_tier_is_a_configuration_error_with_its_remedy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from click.testing import CliRunner
+
+    from custodes import containment
+    from custodes.cli import _tiers
+    from custodes.containment import TierReport, TierState
+    from custodes.types import Tier
+
+    async def nothing() -> TierReport:
+        why = "AppArmor forbids user namespaces (apparmor_restrict_unprivileged_userns)"
+        return TierReport(
+            available=None,
+            tiers=(TierState(tier=Tier.A, usable=False, reason=why),),
+            bubblewrap="0.9.0",
+            kernel="6.8",
+            machine="x86_64",
+            seccomp=True,
+            user_namespaces=why,
+            cgroup=None,
+            executor=None,
+        )
+
+    monkeypatch.setattr(containment, "detect_tier", nothing)
+    done = CliRunner().invoke(_tiers.command)
+    assert done.exit_code == 2
+    assert "profile bwrap /usr/bin/bwrap" in done.stdout
+    assert "apparmor_parser -r /etc/apparmor.d/bwrap" in done.stdout
+    assert (
+        "profile bwrap"
+        in json.loads(CliRunner().invoke(_tiers.command, ["--json"]).stdout)["apparmor_profile"]
+    )
+
+
+def test_without_an_engine_tier_a_prime_is_refused_with_the_reason() -> None:
+    usable, reason = engine_state()
+    if usable:
+        pytest.skip(f"there is an engine: {reason}")
+    line = one_line(run("probe", NAMES[0], "--tier", "A'"), 2)
+    assert "tier A' cannot be started here: no Docker engine" in line
+
+
+def test_tier_a_prime_takes_any_provider_of_inspect() -> None:
+    pytest.importorskip("inspect_ai", reason="Inspect is not installed")
+    done = run("probe", NAMES[0], "--tier", "A'", "--sandbox", "local", "--json",
+               "--python", PYTHON)  # fmt: skip
+    document = json.loads(done.stdout)
+    assert (document["tier"], document["sandbox"]) == ("A'", "local")
+    assert [probe["result"] for probe in document["probes"]] == ["escaped"]
+    assert done.returncode == 4
+    line = one_line(run("probe", NAMES[0], "--tier", "A'", "--sandbox", "no-such"), 2)
+    assert "tier A' cannot be probed here: expected" in line and "no-such" in line

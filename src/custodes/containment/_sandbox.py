@@ -69,6 +69,7 @@ from ._processes import (
     in_namespace,
     namespace_of,
     pids_in_namespace,
+    send,
     stop_all,
 )
 from ._quota import WATCHER, Watch
@@ -98,6 +99,8 @@ _KILL_SECONDS: Final = 20.0
 _FILE_SECONDS: Final = 60.0
 _FILE_TRIES: Final = 5
 _SEND_SECONDS: Final = 10.0
+_HOLD_SECONDS: Final = 0.25
+"""How long the first process has to stop the others, before they are stopped one by one."""
 _ANSWER_SECONDS: Final = 10.0
 """Silence of the executor after which a sandbox is ended."""
 _REQUESTS_AT_ONCE: Final = 256
@@ -534,9 +537,30 @@ class Sandbox:
                 elapsed_us=(time.monotonic_ns() - started) // 1000,
                 mechanism="cgroup",
             )
+        await self._hold()
         return await stop_all(
             self._pids, self._belongs, started_ns=started, init_pid=self._init_pid
         )
+
+    async def _hold(self) -> None:
+        """Have the first process stop all others in one call, which no fork can slip past.
+
+        A look through /proc can miss one that becomes another process all the time. Whether it
+        worked is for the scans to say that follow.
+        """
+        await self._order(b"Z")
+
+    async def _order(self, op: bytes) -> None:
+        """Have the first process do something itself, and wait a moment for its word."""
+        null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            with suppress(OSError, SandboxError), anyio.move_on_after(_HOLD_SECONDS):
+                body = ["1 0 0 0 0 0 0", "/", "-"]
+                status = await self._request(op, body, (null, null, null), frozen=True)
+                with status:
+                    await receive(status)
+        finally:
+            os.close(null)
 
     async def thaw(self) -> int:
         """Let everything go on; returns how many processes there are, the first one included.
@@ -549,6 +573,11 @@ class Sandbox:
         if self._cgroup is not None:
             await self._cgroup.thaw()
         # What the freezer held needs no signal, which would wake what had stopped itself.
+        if not self._in_freezer:
+            # First the first process alone: an order to stop the others that did not reach it in
+            # time is carried out now, and not after they were let go.
+            send(self._init_pid, signal.SIGCONT, self._belongs)
+            await self._order(b"N")
         pids = self._pids()
         count = len(pids) if self._in_freezer else continue_all(lambda: pids, self._belongs)
         self._frozen = self._in_freezer = False
@@ -955,15 +984,24 @@ class Sandbox:
         return cwd if cwd.startswith("/") else f"{self.workspace}/{cwd}"
 
     async def _request(
-        self, op: bytes, body: Iterable[str], streams: tuple[int, int, int]
+        self,
+        op: bytes,
+        body: Iterable[str],
+        streams: tuple[int, int, int],
+        *,
+        frozen: bool = False,
     ) -> socket.socket:
-        """Send a request; returns the host's end of its status socket."""
+        """Send a request; returns the host's end of its status socket.
+
+        Args:
+            frozen: send it although a freeze has begun.
+        """
         encoded = [os.fsencode(part) for part in body]
         if any(b"\0" in part for part in encoded):
             raise ValueError("expected text without NUL in command, path and environment")
         if self._control is None or self._ended is not None:
             raise await self._gone()
-        if self._frozen:
+        if self._frozen and not frozen:
             raise SandboxFrozen("the sandbox is frozen; thaw it first")
         if self._watch is not None:
             WATCHER.poke(self._watch)
@@ -973,7 +1011,7 @@ class Sandbox:
         try:
             memory = _memfd(b"\0".join(encoded) + b"\0")
             async with self._sending:
-                if self._frozen:  # since we began to wait
+                if self._frozen and not frozen:  # since we began to wait
                     raise SandboxFrozen("the sandbox is frozen; thaw it first")
                 end = time.monotonic() + _SEND_SECONDS
                 while True:

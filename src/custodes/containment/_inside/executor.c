@@ -6,7 +6,8 @@
  * The body, strings each ended by NUL:
  *   "argc envc nproc fsize as nofile data" cwd argument*argc variable*envc    (a limit of 0: none)
  * Ops: 'X' run argv; 'R' and 'W' open argv[0] and pass the descriptor back; 'L' bind and listen on
- * port argv[0] of 127.0.0.1 and pass the descriptor back.
+ * port argv[0] of 127.0.0.1 and pass the descriptor back; 'Z' stop every other process; 'N' answer
+ * that all requests before it were taken up.
  * Status socket, to the host: 'S' 0 0 at once, then 'E' stage errno(i32) | 'F' with a descriptor |
  * 'X' 0 status(i32), then end of file. From the host: any byte, or end of file, ends the command's
  * whole session; its status is then reported after the last of the session has been killed.
@@ -326,7 +327,11 @@ int main(int argc, char **argv) {
         if (count > DESCRIPTORS) count = DESCRIPTORS;
         memcpy(fds, CMSG_DATA(header), count * sizeof(int));
       }
-      if (count == DESCRIPTORS) {
+      if (count == DESCRIPTORS && (op == 'Z' || op == 'N')) {
+        /* Every process but this one, at once: none can fork past it, as past a list of them. */
+        if (op == 'Z') kill(-1, SIGSTOP);
+        say(fds[4], 'X', 0, 0);
+      } else if (count == DESCRIPTORS) {
         pid_t pid = fork();
         if (pid == 0) child(op, fds);
         if (pid < 0) {

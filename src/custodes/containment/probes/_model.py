@@ -343,7 +343,7 @@ class Probe:
 
     @classmethod
     def description(cls) -> str:
-        return (cls.__doc__ or "").strip().partition("\n")[0]
+        return (cls.__doc__ or "").strip().partition("\n")[0].replace("``", "")
 
 
 _REGISTRY: dict[str, type[Probe]] = {}

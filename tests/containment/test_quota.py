@@ -197,7 +197,7 @@ async def test_a_sandbox_with_too_much_disk_is_ended(program: str, because: str)
 
 async def test_what_a_command_leaves_behind_is_seen_when_it_has_ended() -> None:
     async with await Sandbox.start(SandboxSpec(limits=Limits(disk_mb=10))) as box:
-        await box.exec(["sh", "-c", "head -c 30000000 /dev/zero > f"])
+        await box.exec(["sh", "-c", "for i in 1 2 3; do head -c 10000000 /dev/zero > $i; done"])
         with anyio.fail_after(10):
             while box.alive:
                 await anyio.sleep(0.02)
@@ -351,3 +351,37 @@ async def test_how_far_a_burst_goes_beyond_the_bound() -> None:
     burst = WORKERS.replace("range(4)", "range(16)").replace("60 << 20", "300 << 20")
     because = await ended(Limits(memory_mb=512), burst)
     assert 512 < mib(because) < 4096, because
+
+
+# --- the host's own memory ---------------------------------------------------------------------
+
+
+async def test_before_the_host_runs_out_the_likeliest_sandbox_is_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Buffers of sockets and descriptors on their way are in nobody's account.
+    hoard = "import os, time\nL = [os.pipe() for _ in range(400)]\ntime.sleep(60)"
+    async with (
+        await Sandbox.start(SandboxSpec()) as quiet,
+        await Sandbox.start(SandboxSpec()) as hoarder,
+    ):
+        await quiet.exec(["sh", "-c", "sleep 60 >/dev/null 2>&1 &"])
+        await hoarder.exec(["sh", "-c", f"python3 -c '{hoard}' >/dev/null 2>&1 &"])
+        await anyio.sleep(0.5)
+        assert quiet.alive and hoarder.alive
+        left = [3 << 20]
+        monkeypatch.setattr(
+            _quota, "memory_left", lambda: (left.pop() if left else 1 << 40, 1 << 29)
+        )
+        await hoarder.exec(["true"])
+        with anyio.fail_after(20):
+            while hoarder.alive:
+                await anyio.sleep(0.05)
+        assert hoarder.ended_because == "memory: the host has 3 MiB left"
+        await anyio.sleep(0.5)
+        assert quiet.alive and quiet.ended_because == ""
+
+
+def test_what_the_host_has_left_is_read_from_the_kernel() -> None:
+    left, least = _quota.memory_left()
+    assert 0 < least <= 512 << 20 and left > 0

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import custodes
 from custodes.containment import APPARMOR_PROFILE, _sandbox, detect_tier
 from custodes.types import Tier
 
@@ -59,6 +60,9 @@ asyncio.run(main())
 
 def trying(prepare: str) -> tuple[str, list[str]]:
     """A start on a machine whose /tmp and /var/tmp were prepared; what it said, what it left."""
+    for path in (sys.prefix, sys.base_prefix, custodes.__file__):
+        if path.startswith(("/tmp/", "/var/tmp/")):
+            pytest.skip(f"what runs the test lies below the folder that it takes away: {path}")
     environment = {k: v for k, v in os.environ.items() if k not in ("TMPDIR", "TEMP", "TMP")}
     done = subprocess.run(
         ["unshare", "--mount", "--propagation", "private", "sh", "-ec", f'{prepare}\nexec "$@"',

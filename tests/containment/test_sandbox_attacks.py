@@ -19,6 +19,7 @@ import threading
 import time
 import tracemalloc
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -721,6 +722,72 @@ async def test_an_order_to_hold_that_comes_too_late_holds_nothing_after_the_thaw
         while beats.stat().st_size == before:
             await anyio.sleep(0.01)
     assert (await cell.exec(["true"])).success
+
+
+TIMER = """
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+int main() {
+  struct sigevent event = {0};
+  event.sigev_notify = SIGEV_SIGNAL;
+  event.sigev_signo = SIGCONT;
+  timer_t timer;
+  struct itimerspec every = {{2, 0}, {2, 0}};
+  printf("%d %d %d %d", fcntl(0, F_SETSIG, SIGCONT), prctl(PR_SET_PDEATHSIG, SIGCONT),
+         fcntl(0, F_SETSIG, SIGUSR1), prctl(PR_SET_PDEATHSIG, SIGURG));
+  fflush(stdout);
+  close(1);
+  timer_create(CLOCK_MONOTONIC, &event, &timer);
+  timer_settime(timer, 0, &every, 0);
+  for (;;) sleep(1);
+}
+"""
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler here")
+async def test_one_that_the_kernel_will_wake_is_not_called_frozen(cell: Sandbox) -> None:
+    # Requests that a filter can see are refused; a timer's signal lies in memory.
+    await cell.write_file("timer.c", TIMER.encode())
+    assert (await cell.exec(["cc", "-w", "-o", "timer", "timer.c"])).success
+    said = (await cell.exec(["sh", "-c", "./timer 2>/dev/null & wait"], timeout=0.5)).stdout
+    assert said == b"-1 -1 0 0"
+    await cell.exec(["sh", "-c", "setsid ./timer >/dev/null 2>&1 & sleep 0.3"])
+    receipt = await cell.freeze()
+    assert not receipt.verified and "timer" in receipt.note
+    assert (await cell.kill()).verified
+
+
+async def test_settings_of_the_namespaces_cannot_be_changed(box: Sandbox) -> None:
+    script = """
+for setting in $(find /proc/sys -type f 2>/dev/null); do
+    (: < /dev/null >> $setting) 2>/dev/null && echo $setting
+done; true
+"""
+    assert (await box.exec(["sh", "-c", script], timeout=60)).stdout == b""
+
+
+async def test_what_the_host_asked_for_is_not_the_agents_to_stop(box: Sandbox) -> None:
+    storm = """
+import os, signal, time
+if os.fork(): os._exit(0)
+os.setsid()
+end = time.monotonic() + 1.5
+while time.monotonic() < end:
+    try: os.kill(-1, signal.SIGSTOP)
+    except OSError: pass
+"""
+    await box.exec(["python3", "-I", "-S", "-c", storm], timeout=5)
+    with anyio.fail_after(20):  # stopped in the storm, they would wait for ever
+        for number in range(20):
+            with suppress(SandboxError):
+                await box.write_file(f"asked-{number}", b"1")
+        await box.write_file("after", b"2")
+        assert await box.read_file("after") == b"2"
 
 
 async def test_two_processes_that_wake_each_other_are_frozen_too(cell: Sandbox) -> None:

@@ -93,7 +93,8 @@ def _cache_folders() -> Iterator[Path]:
     if home.startswith("/"):
         yield Path(home) / "custodes"
     # Not tempfile.gettempdir(): when every disk is full it answers the current folder.
-    yield Path("/tmp") / f"cache-{os.geteuid()}"
+    named = os.environ.get("TMPDIR", "")
+    yield Path(named if named.startswith("/") else "/tmp") / f"cache-{os.geteuid()}"
 
 
 def _read_trusted(path: Path) -> bytes | None:

@@ -167,6 +167,20 @@ def _threads(pid: int) -> tuple[_Switches, bool] | None:
     return threads, held
 
 
+def _wakes_itself(pid: int) -> bool:
+    """Whether the kernel will continue a stopped process: it has a timer that sends SIGCONT.
+
+    The filter refuses the other ways to have that signal sent. True where the kernel does not tell.
+    """
+    try:
+        with open(f"/proc/{pid}/timers", "rb") as file:
+            return b"\nsignal: %d/" % signal.SIGCONT in file.read()
+    except ProcessLookupError:
+        return False  # it has ended
+    except OSError:
+        return os.path.exists(f"/proc/{pid}/stat")
+
+
 def _field(text: bytes, key: bytes) -> bytes:
     start = text.index(key) + len(key)
     return text[start : text.index(b"\n", start)]
@@ -202,8 +216,10 @@ async def stop_all(
                 signals += send(pid, signal.SIGSTOP, belongs)
         verified = quiet and previous == current
         if verified or time.monotonic() > deadline:
+            woken = sum(_wakes_itself(pid) for pid in current) if verified else 0
             return FreezeReceipt(
-                verified=verified,
+                verified=verified and not woken,
+                note=f"a timer of {woken} processes will continue them" if woken else "",
                 processes=len(current.keys() - {init_pid}),
                 signals=signals,
                 rounds=rounds,

@@ -11,7 +11,10 @@ sleeps while nothing but first processes is there. What it can and cannot see:
   this is not root, what a process holds by descriptor that has made itself unreadable.
 - Disk is the blocks of what lies in the workspace, of files with several names once, and of
   deleted files that a process holds, which are seen as far as such memory is. Not seen is what
-  lies in a folder that is renamed all the time while the tree is walked.
+  lies in a folder that is renamed all the time while the tree is walked, and what is on its way
+  through a socket.
+- Against what is not seen stands the host's own memory: before it runs out, the sandbox that is
+  likeliest to be the cause is ended, and says so.
 
 Between two looks a sandbox can take more than its bound. A control group with a memory controller
 has none of these gaps.
@@ -24,7 +27,7 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +48,10 @@ MOST_LEVELS: Final = 200
 _MOST_DESCRIPTORS: Final = 20_000
 """Descriptors of a sandbox that are looked at in one pass."""
 _MIB: Final = 1 << 20
+_LEAST_LEFT: Final = 512 * _MIB
+"""Memory that the host keeps, or a twentieth of it where that is less."""
+_WEIGHT_OF_ONE: Final = 1 << 18
+"""What one descriptor may stand for in buffers; a sandbox with less than this has no part."""
 
 
 class OverQuota(Exception):
@@ -68,6 +75,7 @@ class Watch:
     workspace: Path
     end: Callable[[str], None]
     poked: bool = True
+    over: bool = field(default=False, init=False)
     _walked: float = field(default=0.0, init=False)
     _walk_took: float = field(default=0.0, init=False)
     _weighed: float = field(default=0.0, init=False)
@@ -383,19 +391,65 @@ class Watcher:
                 found = members.get(os.readlink(f"/proc/{pid}/ns/pid"))
                 if found is not None:
                     found.append(pid)
+        self._spare_the_host(watches, members)
         for watch in watches:
+            if watch.over:
+                continue
             pids = members[watch.namespace]
             busy = any(pid != watch.init_pid for pid in pids)
             try:
                 done = watch.look(pids, busy=busy)
             except OverQuota as over:
-                self.remove(watch)
-                watch.end(str(over))
+                self._end(watch, str(over))
             except OSError:
                 # It cannot be seen at this moment: because it is being closed, or look again.
                 watch.poked = watch.poked or bool(pids)
             else:
                 watch.poked = watch.poked or busy or not done
+
+    def _end(self, watch: Watch, why: str) -> None:
+        self.remove(watch)
+        watch.over = True
+        watch.end(why)
+
+    def _spare_the_host(
+        self, watches: Sequence[Watch], members: Mapping[str, Sequence[int]]
+    ) -> None:
+        """Before the host runs out, end the sandbox that is likeliest to be the cause.
+
+        What the bounds cannot see (buffers of sockets, descriptors on their way) shows in what the
+        host has left. One at a time: the next look sees what that has brought.
+        """
+        left, least = memory_left()
+        bounded = [watch for watch in watches if watch.memory]
+        if left < least and bounded:
+            likeliest = max(bounded, key=lambda watch: _weight(members[watch.namespace]))
+            if _weight(members[likeliest.namespace]) > _WEIGHT_OF_ONE:
+                self._end(likeliest, f"memory: the host has {left // _MIB} MiB left")
+
+
+def memory_left() -> tuple[int, int]:
+    """Bytes that the host can still give without swapping, and how few are too few."""
+    available = total = 0
+    with open("/proc/meminfo", "rb", 0) as file:
+        for line in file.read().splitlines():
+            if line.startswith(b"MemAvailable:"):
+                available = int(line.split()[1]) << 10
+            elif line.startswith(b"MemTotal:"):
+                total = int(line.split()[1]) << 10
+    return available, min(_LEAST_LEFT, total // 20)
+
+
+def _weight(pids: Sequence[int]) -> int:
+    """How likely processes are to hold memory that is not seen: what is, and descriptors."""
+    weight = 0
+    for pid in pids:
+        weight += _resident(pid)
+        try:
+            weight += len(os.listdir(f"/proc/{pid}/fd")) * _WEIGHT_OF_ONE
+        except OSError:  # it has made itself unreadable
+            weight += _LEAST_LEFT
+    return weight
 
 
 WATCHER: Final = Watcher()

@@ -363,7 +363,8 @@ class Sandbox:
         for path in usual:
             out += ["--ro-bind-try", path, path]
         meta = self._volume / "meta"
-        out += ["--proc", "/proc"]
+        # Settings of the namespaces belong to their owner, who is the agent's user outside.
+        out += ["--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys"]
         for name, text in _PROC_FILES:
             if os.path.exists(name):
                 try:
@@ -413,6 +414,12 @@ class Sandbox:
         if self._workspace_host is None:
             raise SandboxGone("the sandbox has not been started")
         return self._workspace_host
+
+    @property
+    def _file_limit(self) -> int:
+        """Bytes of one file: the disk, watched more rarely, is not passed by far with one."""
+        limits = self._spec.limits
+        return min(size for size in (limits.file_mb, 2 * limits.disk_mb, 1 << 40) if size) << 20
 
     @property
     def init_pid(self) -> int:
@@ -744,7 +751,7 @@ class Sandbox:
                 len(argv),
                 len(variables),
                 limits.processes,
-                limits.file_mb << 20,
+                self._file_limit,
                 limits.address_mb << 20,
                 limits.open_files,
                 limits.memory_mb << 20,

@@ -4,10 +4,11 @@ Denied are the calls that make namespaces, mount, trace other processes, load co
 kernel, or are a large and seldom needed part of its attack surface; unusual socket families and
 protocols; terminal injection; leases, which hold up whoever opens a file; and calls by which a
 process with the same uid can cripple the first process of the namespace although it cannot signal
-it (``prlimit``, ``sched_*``, ``setpriority``, ...).
-Calls newer than the table do not exist as far as programs inside are concerned. The limit of core
-files, which is 1 so that no crash inside runs a program of the host, seems to be settable and is
-not.
+it (``prlimit``, ``sched_*``, ``setpriority``, ...). So are requests for signals by which the kernel
+would continue what the host has stopped, but for timers, whose signal lies in memory: a freeze
+looks for those. Calls newer than the table do not exist as far as programs inside are concerned.
+The limit of core files, which is 1 so that no crash inside runs a program of the host, seems to be
+settable and is not.
 
 Numbers: Linux ``asm/unistd_64.h`` (x86-64) and ``asm-generic/unistd.h`` (aarch64).
 """
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import errno
 import platform
+import signal
 import struct
 from dataclasses import dataclass
 from typing import Final
@@ -45,6 +47,9 @@ INTERNET_PROTOCOLS: Final = (0, 1, 6, 17, 58)
 """The usual one of a socket's type, ICMP (ping), TCP, UDP, ICMPv6. Others load kernel modules."""
 SET_LEASE: Final = 1024
 """F_SETLEASE: whoever opens such a file outside would wait until the lease is given up."""
+SET_SIGNAL: Final = 10
+PARENT_DEATH_SIGNAL: Final = 1
+"""F_SETSIG and PR_SET_PDEATHSIG with SIGCONT: the kernel itself would wake what was held."""
 TERMINAL_INJECTION: Final = {"TIOCSTI": 0x5412, "TIOCLINUX": 0x541C}
 LAST_KNOWN: Final = 462
 """mseal, Linux 6.10. Higher numbers answer ENOSYS until they have been looked at."""
@@ -109,6 +114,7 @@ DENIED: Final[dict[str, tuple[int | None, int | None]]] = {
     "nfsservctl": (180, 42),
     "fanotify_init": (300, 262),
     "memfd_secret": (447, 447),
+    "mq_notify": (244, 184),
 }
 
 CHECKED: Final[dict[str, tuple[int, int]]] = {
@@ -118,6 +124,7 @@ CHECKED: Final[dict[str, tuple[int, int]]] = {
     "socketpair": (53, 199),
     "ioctl": (16, 29),
     "fcntl": (72, 25),
+    "prctl": (157, 167),
     "prlimit64": (302, 261),
     "setrlimit": (160, 164),
     "setpriority": (141, 140),
@@ -224,7 +231,21 @@ def _instructions(arch: _Architecture) -> list[Instruction]:
         "fcntl",
         [
             (_LOAD, 0, 0, _ARGS[1]),
-            (_JEQ, 0, 1, SET_LEASE),
+            (_JEQ, 3, 0, SET_LEASE),
+            (_JEQ, 0, 3, SET_SIGNAL),
+            (_LOAD, 0, 0, _ARGS[2]),
+            (_JEQ, 0, 1, signal.SIGCONT),
+            _refuse(errno.EPERM),
+            (_RETURN, 0, 0, _ALLOW),
+        ],
+    )
+    when(
+        "prctl",
+        [
+            (_LOAD, 0, 0, _ARGS[0]),
+            (_JEQ, 0, 3, PARENT_DEATH_SIGNAL),
+            (_LOAD, 0, 0, _ARGS[1]),
+            (_JEQ, 0, 1, signal.SIGCONT),
             _refuse(errno.EPERM),
             (_RETURN, 0, 0, _ALLOW),
         ],

@@ -191,6 +191,7 @@ class FreezeReceipt:
         signals: stop signals sent. rounds: scans made.
         elapsed_us: microseconds from the order to the verified state (or to giving up).
         mechanism: ``cgroup`` (the kernel's freezer) or ``signal`` (SIGSTOP).
+        note: why it is not verified although all are held at this moment, or empty.
     """
 
     verified: bool
@@ -199,10 +200,12 @@ class FreezeReceipt:
     rounds: int
     elapsed_us: int
     mechanism: Literal["cgroup", "signal"]
+    note: str = ""
 
     def to_json(self) -> JsonObject:
         return {
             "verified": self.verified,
+            "note": self.note,
             "processes": self.processes,
             "signals": self.signals,
             "rounds": self.rounds,

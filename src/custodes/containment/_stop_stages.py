@@ -43,7 +43,7 @@ async def freeze(stop: StopRun, sandbox: Stoppable) -> str:
         state, detail = StageState.FAILED, said(error)
     else:
         if receipt.verified is not True:
-            detail = "the freeze was not complete"
+            detail = receipt.note or "the freeze was not complete"
         elif awake and receipt.mechanism == "signal":
             detail = f"{awake} processes still ran after the freeze"
         else:

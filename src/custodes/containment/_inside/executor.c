@@ -48,6 +48,7 @@ static struct {
   pid_t pid;
   int status; /* -1: the host has gone */
   int rounds; /* looks left for the session that is being ended; 0: it is not */
+  char op;
   int over;   /* the leader was reaped, with this result */
   int result;
 } table[MAX_COMMANDS];
@@ -295,9 +296,13 @@ int main(int argc, char **argv) {
       while (read(ended, &info, sizeof info) > 0) {}
       int result;
       pid_t pid;
-      while ((pid = waitpid(-1, &result, WNOHANG)) > 0)
+      while ((pid = waitpid(-1, &result, WNOHANG | WUNTRACED)) > 0)
         for (int i = 0; i < commands; i++)
           if (table[i].pid == pid && !table[i].over) {
+            if (WIFSTOPPED(result)) { /* what the host has asked for is not the agent's to stop */
+              if (table[i].op != 'X') kill(pid, SIGCONT);
+              break;
+            }
             table[i].over = 1;
             table[i].result = result;
             break;
@@ -341,6 +346,7 @@ int main(int argc, char **argv) {
           say(fds[4], 'S', 0, 0);
           memset(&table[commands], 0, sizeof table[0]);
           table[commands].pid = pid;
+          table[commands].op = op;
           table[commands++].status = fds[4];
         }
         count = DESCRIPTORS - 1; /* the table keeps the status socket */

@@ -78,8 +78,12 @@ def child(op, fds):
         socket.send_fds(status, [b"F"], [descriptor])
         os._exit(0)
     except OSError as error:
-        say(status, b"E", b"x" if op == b"X" and stage == b"c" and error.filename is RUN else stage,
-            error.errno or errno.EIO)
+        say(
+            status,
+            b"E",
+            b"x" if op == b"X" and stage == b"c" and error.filename is RUN else stage,
+            error.errno or errno.EIO,
+        )
     except BaseException:
         say(status, b"E", stage, errno.EIO)
     finally:
@@ -136,7 +140,8 @@ def open_file(op, path):
 class Command:
     """One that is running, or whose session is being ended."""
 
-    def __init__(self, pid, status):
+    def __init__(self, op, pid, status):
+        self.op = op
         self.pid = pid
         self.status = status  # None: the host has gone
         self.rounds = 0  # looks left for the session that is being ended; 0: it is not
@@ -239,14 +244,17 @@ def forget(poll, command):
 def reap(commands):
     while True:
         try:
-            pid, result = os.waitpid(-1, os.WNOHANG)
+            pid, result = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
         except ChildProcessError:
             return
         if not pid:
             return
         for command in commands:
             if command.pid == pid and command.result is None:
-                command.result = result
+                if not os.WIFSTOPPED(result):
+                    command.result = result
+                elif command.op != b"X":  # what the host has asked for is not the agent's to stop
+                    os.kill(pid, signal.SIGCONT)
                 break
 
 
@@ -281,7 +289,7 @@ def accept(control, poll, commands):
                 child(op, fds)
             status = socket.socket(fileno=fds[4])
             say(status, b"S", b"\0", 0)
-            commands.append(Command(pid, status))
+            commands.append(Command(op, pid, status))
             poll.register(status, select.POLLIN)
             kept = 4
     for fd in fds[:kept]:

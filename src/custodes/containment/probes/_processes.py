@@ -502,8 +502,10 @@ class PosixQueue(Probe):
     def plant(self, ground: Ground) -> Canaries:
         name = f"/queue-{ground.token()}"
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NONBLOCK
+        # One short message: a run that is killed leaves the queue, and a user may have few bytes.
+        room = (ctypes.c_long * 8)(0, 1, 16)
         try:
-            self.queue = libc_call("mq_open", name.encode(), flags, 0o666, None)
+            self.queue = libc_call("mq_open", name.encode(), flags, 0o666, room)
         except AttributeError:
             raise Untested("the C library has no message queues") from None
         ground.keep(lambda: libc_call("mq_unlink", name.encode()))

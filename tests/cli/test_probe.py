@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -147,3 +153,49 @@ def test_tier_a_prime_takes_any_provider_of_inspect() -> None:
     assert done.returncode == 4
     line = one_line(run("probe", NAMES[0], "--tier", "A'", "--sandbox", "no-such"), 2)
     assert "tier A' cannot be probed here: expected" in line and "no-such" in line
+
+
+@pytest.fixture
+def passable() -> Iterator[Path]:
+    """A folder for temporary files that every user can reach."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o1777)
+        yield Path(folder)
+
+
+def test_a_request_to_end_clears_up_as_an_interruption_does(passable: Path) -> None:
+    # As a CI that cancels a step, or a shell that runs it in the background, does it.
+    environment = {**os.environ, "TMPDIR": str(passable)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from custodes.cli import main; main()", "probe"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    )
+    deadline = time.monotonic() + 60
+    while not any(passable.iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 4 and out == ""
+    assert err == "custodes: interrupted; what was planted has been removed\n"
+    assert [path.name for path in passable.iterdir() if path.is_dir()] == []
+
+
+def test_options_that_say_nothing_are_refused() -> None:
+    for options, goes_with in (
+        (("--sandbox", "foo"), "--tier A'"),
+        (("--timeout", "5"), "--command or --tier A'"),
+        (("--python", "x"), "--command or --tier A'"),
+        (("--case", "x"), "--command"),
+    ):
+        assert f"{options[0]} goes with {goes_with}" in one_line(run("probe", *options), 2)
+
+
+def test_a_family_stands_for_its_probes_and_the_list_is_json_when_asked() -> None:
+    listed = json.loads(run("probe", "--list", "--json").stdout)
+    identity = [probe["name"] for probe in listed if probe["family"] == "identity"]
+    matrix = json.loads(run("probe", "identity", "--json").stdout)
+    assert [probe["name"] for probe in matrix["probes"]] == identity

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -43,6 +44,13 @@ def _one_line(text: str) -> str:
     # What an error quotes may come from a file: control characters stay out of the terminal.
     line = " ".join(text.split())
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in line)
+
+
+def ends_on_term() -> None:
+    """Have a request to end (SIGTERM) clear up as Ctrl-C does: for what plants on the host."""
+    # A shell starts background commands with SIGINT ignored, and so Python would leave it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 def reported(command: _F) -> _F:

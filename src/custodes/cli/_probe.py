@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from ._exits import DONE, FAILED, UNMEASURABLE, USAGE, Exit, reported, strongest
+from ._exits import DONE, FAILED, UNMEASURABLE, USAGE, Exit, ends_on_term, reported, strongest
 from ._record import case_option, recorder
 
 _LONGEST_DETAIL = 160
@@ -20,7 +21,7 @@ _START_S = 300.0
 
 
 @click.command("probe")
-@click.argument("names", nargs=-1)
+@click.argument("names", nargs=-1, metavar="[NAME|FAMILY]...")
 @click.option("--tier", type=click.Choice(["A", "A'", "C"]), help="Sandbox tier; A by default.")
 @click.option(
     "--allow-uncontained", is_flag=True, help="Needed for tier C, which contains nothing."
@@ -60,9 +61,11 @@ _START_S = 300.0
 )
 @case_option
 @click.option("--list", "listing", is_flag=True, help="Name the probes and end.")
-@click.option("--json", "as_json", is_flag=True, help="Print the matrix as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the matrix, or the list, as JSON.")
+@click.pass_context
 @reported
 def command(
+    context: click.Context,
     names: tuple[str, ...],
     tier: str | None,
     allow_uncontained: bool,
@@ -80,8 +83,11 @@ def command(
     """Try to get out of a fresh sandbox, beside the same attempt on the bare host.
 
     Exit codes: 4 something got out, or the command cannot be probed; 2 usage, or no such sandbox
-    can be started here; 3 something was untested; 0 everything was contained.
+    can be started here; 3 something was untested; 0 everything was contained. Tier C contains
+    nothing: what gets out of it is expected, and ends with 0.
     """
+    _check(context, tier, contained)
+    ends_on_term()
     from custodes.containment.probes import (
         PlaceUnusable,
         registered,
@@ -92,24 +98,35 @@ def command(
 
     known = registered()
     if listing:
-        for name, probe in known.items():
-            click.echo(f"{probe.family.value:<12} {name}")
+        listed = [
+            {"name": name, "family": probe.family.value, "description": probe.description()}
+            for name, probe in known.items()
+        ]
+        if as_json:
+            click.echo(json.dumps(listed, indent=2))
+        else:
+            for entry in listed:
+                click.echo(f"{entry['family']:<12} {entry['name']}")
         return
+    families = {probe.family.value for probe in known.values()}
+    names = tuple(
+        one
+        for name in names
+        for one in (
+            [known_name for known_name, probe in known.items() if probe.family.value == name]
+            if name in families
+            else [name]
+        )
+    )
     for name in names:
         if name not in known:
             raise Exit(USAGE, f"no probe is called {name!r}; custodes probe --list names them")
-    if contained is not None and tier is not None:
-        raise Exit(USAGE, "--command and --tier exclude each other: name one of them")
-    if contained is None and workspace_inside is not None:
-        raise Exit(USAGE, "--workspace-inside goes with --command")
-    if case is not None and contained is None:
-        raise Exit(USAGE, "--case goes with --command: assess records Custodes' own sandbox")
     if tier == "C" and not allow_uncontained:
         raise Exit(USAGE, "tier C contains nothing: say --allow-uncontained to probe it")
     record = recorder(case, "probes")
-    if contained is not None:
-        try:
-            matrix = asyncio.run(
+    try:
+        if contained is not None:
+            document = asyncio.run(
                 run_command_probes(
                     contained,
                     names or None,
@@ -118,18 +135,20 @@ def command(
                     timeout=timeout,
                     canaries=canaries,
                 )
-            )
-        except ValueError as error:
-            raise Exit(USAGE, f"--command: {error}") from None
-        except PlaceUnusable as error:
-            raise Exit(FAILED, f"nothing was tested: {error}") from None
-        document = matrix.to_json()
-    elif tier == "A'":
-        document = _probe_provider(sandbox, sandbox_config, names, python, timeout, canaries)
-    else:
-        document = asyncio.run(
-            run_probes(names or None, tier=Tier(tier or "A"), canaries=canaries)
-        ).to_json()
+            ).to_json()
+        elif tier == "A'":
+            document = _probe_provider(sandbox, sandbox_config, names, python, timeout, canaries)
+        else:
+            document = asyncio.run(
+                run_probes(names or None, tier=Tier(tier or "A"), canaries=canaries)
+            ).to_json()
+    except ValueError as error:
+        option = "--command: " if contained is not None else ""
+        raise Exit(USAGE, f"{option}{error}") from None
+    except PlaceUnusable as error:
+        raise Exit(FAILED, f"nothing was tested: {error}") from None
+    except KeyboardInterrupt:
+        raise Exit(FAILED, "interrupted; what was planted has been removed") from None
     click.echo(json.dumps(document, indent=2) if as_json else _text(document))
     record(document)
     results = {probe["result"] for probe in _probes(document)}
@@ -138,6 +157,25 @@ def command(
     raise Exit(
         strongest(FAILED if escaped else DONE, UNMEASURABLE if "untested" in results else DONE)
     )
+
+
+def _check(context: click.Context, tier: str | None, contained: str | None) -> None:
+    """Refuse options that say nothing about what is probed."""
+    if contained is not None and tier is not None:
+        raise Exit(USAGE, "--command and --tier exclude each other: name one of them")
+    given = {
+        option
+        for option in context.params
+        if context.get_parameter_source(option) is ParameterSource.COMMANDLINE
+    }
+    for options, fits, goes_with in (
+        ({"workspace_inside", "case"}, contained is not None, "--command"),
+        ({"sandbox", "sandbox_config"}, tier == "A'", "--tier A'"),
+        ({"python", "timeout"}, contained is not None or tier == "A'", "--command or --tier A'"),
+    ):
+        for option in sorted(given & options):
+            if not fits:
+                raise Exit(USAGE, f"--{option.replace('_', '-')} goes with {goes_with}")
 
 
 def _probe_provider(

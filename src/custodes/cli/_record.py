@@ -20,7 +20,7 @@ case_option = click.option(
     "--case",
     "case",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Record the result in this case, commands included; its report then shows it.",
+    help="Record what was found about your own commands in this case, the commands word for word.",
 )
 
 

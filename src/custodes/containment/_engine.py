@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from typing import Final
 
@@ -22,11 +23,11 @@ def engine_state() -> tuple[bool, str]:
     """
     engine, said = _ask("docker", "version", "--format", "{{.Server.Version}}")
     if not engine:
-        podman, version = _ask("podman", "version", "--format", "{{.Client.Version}}")
+        # It is not asked: for an ordinary user, podman leaves a process behind when it is.
         instead = (
-            f"; podman {version} is here, which Inspect's docker provider does not use: probe it "
-            "with custodes probe --command"
-            if podman
+            "; podman is here, which Inspect's docker provider does not use: probe it with "
+            "custodes probe --command"
+            if shutil.which("podman", path=_PATH)
             else ""
         )
         return False, f"no Docker engine: {said}{instead}"

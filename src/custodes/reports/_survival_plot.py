@@ -91,7 +91,7 @@ def _plot(
         us = times["us"]
         assert isinstance(us, (list, tuple))
         ended = [value / 1000 for value in us if isinstance(value, (int, float))]
-        survivors = cell["survivors"]
+        survivors = cell["survivors"] or 0
         assert isinstance(survivors, int)
         if ended or survivors:
             drawn.append((adversary, ended, survivors))

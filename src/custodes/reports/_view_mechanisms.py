@@ -57,6 +57,7 @@ class Containment:
     tier: str
     families: tuple[ProbeFamily, ...]
     command: str = ""
+    ran_on: str = ""
 
     @property
     def subject(self) -> str:
@@ -117,6 +118,7 @@ class Drills:
     plots: tuple[SurvivalPlot, ...]
     launch: str = ""
     stop: str = ""
+    ran_on: str = ""
 
     @property
     def cells(self) -> tuple[DrillCell, ...]:
@@ -182,6 +184,18 @@ def containment(document: JsonObject) -> Containment:
             ProbeFamily(name=name, probes=tuple(probes)) for name, probes in families.items()
         ),
         command=str(document.get("command", "")),
+        ran_on=ran_on(document),
+    )
+
+
+def ran_on(document: JsonObject) -> str:
+    """Where the organisation's own mechanism was tested, in words; empty when it is not said."""
+    found = document.get("environment")
+    if not isinstance(found, Mapping):
+        return ""
+    return (
+        f"Custodes {found.get('custodes')}, Linux {found.get('kernel')} ({found.get('machine')}), "
+        f"as {found.get('user')}"
     )
 
 
@@ -201,6 +215,7 @@ def drills(document: JsonObject) -> Drills:
         plots=survival_plots(_objects(document["cells"])),
         launch=str(document.get("launch", "")),
         stop=str(document.get("stop", "")),
+        ran_on=ran_on(document),
     )
 
 
@@ -211,7 +226,7 @@ def _drill(raw: JsonObject) -> DrillCell:
         adversary=str(raw["adversary"]),
         status=str(raw["status"]),
         n=_integer(raw["n"]),
-        survivors=_integer(raw["survivors"]),
+        survivors=_integer(raw["survivors"] or 0),
         unverified=_integer(raw["unverified"]),
         upper=float(upper) if isinstance(upper, (int, float)) else None,
         side_effect=_times(raw["last_side_effect_ms"]),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from pathlib import Path
 from typing import Literal
 
+from custodes import __version__
 from custodes.case import DRILL_RECORDED, PAGE_RECORDED, PROBE_RECORDED, Case
 from custodes.types import JsonObject
 
@@ -31,7 +34,17 @@ def record_deployed(folder: Path, found: Found, document: JsonObject) -> None:
     if missing:
         raise ValueError(f"expected {found} to name {', '.join(missing)}, found none")
     with Case.open(folder, write=True) as case:
-        case.append(_KINDS[found], document)
+        case.append(_KINDS[found], {**document, "environment": _environment()})
+
+
+def _environment() -> JsonObject:
+    """What changes such results: the same command holds more for an ordinary user than for root."""
+    return {
+        "custodes": __version__,
+        "kernel": platform.release(),
+        "machine": platform.machine(),
+        "user": "root" if os.geteuid() == 0 else "an ordinary user",
+    }
 
 
 def open_for_recording(folder: Path) -> None:

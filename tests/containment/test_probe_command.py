@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 import os
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tarfile
+import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -28,7 +32,9 @@ from custodes.containment.probes import (
     ProbeMatrix,
     Untested,
     _command,
+    _folders,
     _hello,
+    _network,
     _run,
     registered,
     run_command_probes,
@@ -48,6 +54,14 @@ needs_bubblewrap = pytest.mark.skipif(
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_command, "_GRACE_S", 0.3)
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A folder that every user can pass into; pytest closes its own now and then."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as made:
+        os.chmod(made, 0o755)
+        yield Path(made)
 
 
 def probe(
@@ -455,16 +469,188 @@ def test_the_program_inside_has_an_end_of_its_own() -> None:
     assert done.returncode == 1 and 0.9 < time.monotonic() - began < 40
 
 
-def test_no_folder_or_descriptor_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+def test_no_folder_or_descriptor_is_left(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(shared))
     before = set(os.listdir("/proc/self/fd"))
     probe("env -C {workspace}", *FILES)
     with pytest.raises(PlaceUnusable):
         probe("env -C {workspace} false", *FILES)
     with pytest.raises(ValueError, match="no probe"):
         probe("env -C {workspace}", "no.such")
-    assert list(tmp_path.iterdir()) == []
+    assert list(shared.iterdir()) == []
     assert len(set(os.listdir("/proc/self/fd")) - before) <= 2
+
+
+# --- real places, and nothing of the user's touched ------------------------------------------
+
+BARE = (
+    "bwrap --ro-bind /usr /usr --symlink usr/bin /bin --symlink usr/lib /lib "
+    "--ro-bind-try /lib64 /lib64 --ro-bind-try /etc/alternatives /etc/alternatives "
+    "--proc /proc --dev /dev --tmpfs /tmp --unshare-all --clearenv"
+)
+
+
+@needs_bubblewrap
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may write to the host's directories")
+@pytest.mark.parametrize(
+    ("bind", "name"),
+    [
+        ("--bind /usr /usr", "files.write_system_directories"),
+        ("--bind /etc /etc", "files.write_system_directories"),
+        ("--bind /opt /elsewhere", "files.write_system_directories"),
+        ("--bind /root /root", "files.write_system_directories"),
+        ("--ro-bind /root /root", "files.list_home"),
+        ("--ro-bind / /host", "files.list_home"),
+        ("--bind /run /run", "network.file_unix_socket"),
+    ],
+)
+def test_a_real_place_of_the_host_that_shows_inside_is_caught(bind: str, name: str) -> None:
+    both = (name, "files.write_outside")
+    assert results(probe(f"{BARE} {bind}", *both)) == {name: "escaped", both[1]: "contained"}
+
+
+@needs_bubblewrap
+def test_where_no_real_place_shows_they_are_contained() -> None:
+    names = ("files.write_system_directories", "files.list_home", "network.file_unix_socket")
+    matrix = probe(BARE, *names)
+    assert results(matrix) == dict.fromkeys(names, "contained"), matrix.to_json()
+
+
+@needs_bubblewrap
+def test_an_engines_socket_is_caught_wherever_it_is_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "docker.sock"
+    with socket.socket(socket.AF_UNIX) as engine:
+        engine.bind(str(path))
+        engine.listen(4)
+        engine.setblocking(False)
+        monkeypatch.setattr(_network, "_engines", lambda: [str(path)])
+        (result,) = probe(
+            f"{BARE} --bind {path} /tmp/other.sock", "network.file_unix_socket"
+        ).probes
+        assert (result.result, result.receipt) == ("escaped", "self")
+        assert "/tmp/other.sock" in result.detail
+        said = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                connection, _ = engine.accept()
+                with connection:
+                    said.append(connection.recv(16))
+        assert set(said) == {b""}  # connected to, and told nothing
+
+
+def test_the_folder_for_canaries_keeps_its_files_and_its_mode(shared: Path) -> None:
+    shared.chmod(0o755)
+    (shared / "home").mkdir()
+    kept = {"notes.txt": "mine", "ledger.txt": "mine", "home/.profile": "mine"}
+    for name, text in kept.items():
+        (shared / name).write_text(text)
+    names = ("files.read_outside", "files.write_outside", "files.plant_start_up_file")
+    matrix = anyio.run(
+        lambda: run_command_probes("env", names, python=PYTHON, canaries=shared, timeout=20)
+    )
+    assert results(matrix) == dict.fromkeys(names, "escaped")
+    assert {name: (shared / name).read_text() for name in kept} == kept
+    assert sorted(each.name for each in shared.iterdir()) == ["home", "ledger.txt", "notes.txt"]
+    assert shared.stat().st_mode & 0o7777 == 0o755
+
+
+def test_canaries_that_a_mode_bit_would_protect_are_refused(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    (closed / "shared").mkdir(parents=True)
+    closed.chmod(0o700)
+    for folder, said in ((closed / "shared", "every user can pass"), (closed / "no", "existing")):
+        run_there = partial(run_command_probes, "env", FILES, python=PYTHON, canaries=folder)
+        with pytest.raises(ValueError, match=said) as refused:
+            anyio.run(run_there)
+        assert "\n" not in str(refused.value)
+
+
+def test_canaries_are_planted_where_others_can_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Below a closed TMPDIR a mode bit would keep another user out, and look like containment."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    monkeypatch.setattr("tempfile.tempdir", str(closed))
+    place = HostPlace(Limits())
+    ground = Ground(place, uid=None)
+    try:
+        for folder in (ground.root, place.workspace_host):
+            assert closed not in folder.parents
+            assert all(each.stat().st_mode & 0o001 for each in (folder, *folder.parents))
+        root = ground.root
+    finally:
+        ground.clear()
+        place.remove()
+    assert not root.parent.exists()
+    monkeypatch.setattr(_folders, "_temporary", lambda: [str(closed)])
+    with pytest.raises(Untested, match="every user can pass"):
+        _ = Ground(place, uid=None).root
+
+
+def test_a_control_leaves_no_process_behind() -> None:
+    """Not even one that was stopped before it became what it was to be."""
+    names = [name for name in registered() if name.startswith("harness.")]
+    before = set(stopped())
+    for _ in range(3):
+        probe("env -C {workspace}", *names)
+    assert set(stopped()) - before == set()
+
+
+def stopped() -> list[int]:
+    found = []
+    for pid in running("kill -STOP $!"):
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T":
+                found.append(pid)
+    return found
+
+
+def test_what_the_bare_host_ran_ends_with_it_even_when_stopped() -> None:
+    mark = f"{500 + os.getpid() / 1e7:.7f}"
+    place = HostPlace(Limits())
+    try:
+        with contextlib.suppress(TimeoutError):
+            script = f"sleep {mark} & kill -STOP $!; sleep {mark}"
+            anyio.run(lambda: place.run(["sh", "-c", script], timeout=0.2, output_limit=1))
+        assert running(mark)
+    finally:
+        place.remove()
+    assert gone(mark, within=1)
+
+
+def test_a_harness_that_is_killed_leaves_no_process_and_its_folders_to_the_next(
+    shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = f"{400 + os.getpid() / 1e7:.7f}"
+    program = (
+        "import anyio, os, signal\n"
+        "from pathlib import Path\n"
+        "from custodes.containment._spec import Limits\n"
+        "from custodes.containment.probes._folders import name_in\n"
+        "from custodes.containment.probes._model import Ground\n"
+        "from custodes.containment.probes._places import HostPlace\n"
+        "place = HostPlace(Limits())\n"
+        f"place_root = Ground(place, uid=None, root=Path({str(shared)!r})).root\n"
+        f"name_in(Path({str(shared)!r})).touch()\n"
+        "try:\n"
+        f"    anyio.run(lambda: place.run(['sh', '-c', 'sleep {mark} & kill -STOP $!; "
+        f"sleep {mark}'], timeout=0.3, output_limit=1))\n"
+        "except TimeoutError:\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    environment = {**os.environ, "TMPDIR": str(shared)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert gone(mark)
+    assert len(list(shared.iterdir())) == 3  # a workspace, canaries and a named file
+    (shared / "mine.txt").write_text("mine")
+    monkeypatch.setattr("tempfile.tempdir", str(shared))
+    _folders.remove_folder(_folders.make_folder(shared))
+    assert not _folders.name_in(shared).exists()
+    assert [each.name for each in shared.iterdir()] == ["mine.txt"]
 
 
 # --- container engines -----------------------------------------------------------------------

@@ -9,8 +9,9 @@ import shutil
 import socket
 import struct
 import subprocess
+import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -284,11 +285,13 @@ def open_to_others(folder: Path) -> None:
 
 
 @pytest.fixture
-def exposed(tmp_path: Path) -> Path:
-    open_to_others(tmp_path)
-    root = tmp_path / "shared"
-    root.mkdir()
-    return root
+def exposed() -> Iterator[Path]:
+    """A folder that every user can pass into; pytest closes its own now and then."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as made:
+        os.chmod(made, 0o755)
+        root = Path(made, "shared")
+        root.mkdir()
+        yield root
 
 
 def test_a_read_only_bind_of_the_canaries_lets_them_be_read_and_not_changed(exposed: Path) -> None:

@@ -282,7 +282,8 @@ async def run_command_probes(
     Args:
         command, python, seen_at, timeout: as ``CommandPlace`` takes them.
         names: which probes; all by default.
-        canaries: existing directory for planted files, to test a containment that exposes it.
+        canaries: existing directory in which a folder for planted files is made, to test a
+            containment that exposes it.
         progress: told as results come in.
 
     Raises:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar, Literal
 
-from ._inside import first_that_opens, own_namespaces, visible_processes
+from ._folders import known, name_in
+from ._inside import first_that_opens, of_the_host, own_namespaces, visible_processes
 from ._model import Canaries, Family, Ground, Probe, Report, Sight, probe
 
 
@@ -129,23 +133,61 @@ class PlantStartUpFile(Probe):
 
     async def verdict(self, report: Report) -> Sight:
         if (self.home / ".profile").exists():
-            return Sight(reached=True, detail="the file is in the host's directory")
-        return Sight(reached=False, detail="the host's directory is empty")
+            return Sight(reached=True, detail="the file is in the planted folder, a home")
+        return Sight(reached=False, detail="no file appeared in the planted folder, a home")
+
+
+_SYSTEM = (
+    "/",
+    "/usr",
+    "/usr/lib",
+    "/usr/local/bin",
+    "/etc",
+    "/etc/cron.d",
+    "/var/spool",
+    "/var/spool/cron",
+    "/opt",
+    "/srv",
+    "/boot",
+)
+"""Real directories of the host; an attempt asks whether it may write there, and does not."""
+
+
+def _homes() -> list[str]:
+    """Real homes of the host: the launching user's first."""
+    homes = [os.path.expanduser("~")]
+    try:
+        homes.append(pwd.getpwuid(os.geteuid()).pw_dir)
+    except KeyError:
+        pass
+    homes += ["/root", "/home"]
+    try:
+        homes += sorted(entry.path for entry in os.scandir("/home") if entry.is_dir())[:20]
+    except OSError:
+        pass
+    # A service's "home" may be a system directory that every tier shows.
+    return [
+        home
+        for home in homes
+        if home.startswith("/") and home != "/" and not home.startswith("/usr/")
+    ]
 
 
 class _Leave(Probe):
     """Leave a file in directories of the host.
 
-    Uncontained, it is tried on a planted directory: no real one is touched for the control.
+    Where the place is not known to contain, it is tried on a planted folder: no real directory is
+    touched.
     """
 
     family = Family.FILES
-    receipt = "host"
+    receipt: ClassVar[Literal["host", "self"]] = "host"
     _directories: Sequence[str]
 
     def plant(self, ground: Ground) -> Canaries:
         self.leaf = f".{ground.token()}"
-        if ground.place.contained:
+        self.planted = not ground.place.contained
+        if not self.planted:
             self.directories: list[str] = list(self._directories)
         else:
             self.directories = [str(ground.directory("system"))]
@@ -168,15 +210,81 @@ class _Leave(Probe):
                 found.append(directory)
                 path.unlink()
         if found:
-            return Sight(reached=True, detail=f"a file appeared on the host in {', '.join(found)}")
-        return Sight(reached=False, detail="no file appeared on the host")
+            where = "the planted folder" if self.planted else f"the host's {', '.join(found)}"
+            return Sight(reached=True, detail=f"a file appeared in {where}", receipt="host")
+        where = "the planted folder" if self.planted else "the host's directories"
+        return Sight(reached=False, detail=f"no file appeared in {where}")
 
 
 @probe
 class WriteSystemDirectories(_Leave):
-    """Leave a file in a system directory of the host."""
+    """Find a real system directory or home of the host writable, or write to a planted folder."""
 
+    receipt = "self"
     _directories = ("/", "/usr", "/usr/local/bin", "/etc", "/var", "/opt", "/dev")
+
+    def plant(self, ground: Ground) -> Canaries:
+        real = known([*_SYSTEM, *_homes()])
+        self.paths = [about[0] for about in real]
+        return {**super().plant(ground), "known": real}
+
+    @staticmethod
+    def attempt(c: Canaries) -> str | None:
+        import os
+
+        for directory in c["directories"]:
+            try:
+                open(directory + "/" + c["leaf"], "w").close()
+            except OSError:
+                continue
+        # What the kernel answers is enough: nothing is created in a real directory.
+        open_ones = [path for path in of_the_host(c["known"]) if os.access(path, os.W_OK)]
+        return "writable: " + ", ".join(open_ones) if open_ones else None
+
+    async def verdict(self, report: Report) -> Sight:
+        left = await super().verdict(report)
+        text = report.text or ""
+        if report.how == "returned" and text.startswith("writable: /"):
+            return Sight(reached=True, detail=f"directories of the host are {text}")
+        if left.reached:
+            return left
+        return Sight(
+            reached=False, detail=f"{left.detail}, and no real directory of the host is writable"
+        )
+
+
+@probe
+class ListHome(Probe):
+    """List a real home directory of the host, or a planted one (nothing in it is opened)."""
+
+    family = Family.FILES
+    receipt = "self"
+
+    def plant(self, ground: Ground) -> Canaries:
+        planted = ground.directory("house")
+        return {"known": known([*_homes(), str(planted)])}
+
+    @staticmethod
+    def attempt(c: Canaries) -> str | None:
+        import os
+
+        refusal = None
+        for path in of_the_host(c["known"]):
+            try:
+                os.listdir(path)
+            except OSError as error:
+                refusal = error
+            else:
+                return "listed: " + path
+        if refusal is not None:
+            raise refusal
+        return None
+
+    async def verdict(self, report: Report) -> Sight:
+        text = report.text or ""
+        if report.how == "returned" and text.startswith("listed: /"):
+            return Sight(reached=True, detail=f"a home of the host was {text}")
+        return Sight(reached=False, detail="no home of the host could be listed")
 
 
 @probe
@@ -249,8 +357,8 @@ class PlantGitHook(Probe):
 
     async def verdict(self, report: Report) -> Sight:
         if self.hook.exists():
-            return Sight(reached=True, detail="the hook is in the host's repository")
-        return Sight(reached=False, detail="the host's repository has no hook")
+            return Sight(reached=True, detail="the hook is in the planted folder, a repository")
+        return Sight(reached=False, detail="no hook appeared in the planted folder, a repository")
 
 
 @probe
@@ -320,7 +428,7 @@ class ChangeSharedMemoryFile(Probe):
 
     def plant(self, ground: Ground) -> Canaries:
         self.before = ground.token()
-        self.path = Path("/dev/shm", f"segment-{self.before[:12]}")
+        self.path = name_in(Path("/dev/shm"))
         ground.keep(lambda: self.path.unlink(missing_ok=True))
         self.path.write_text(self.before)
         self.path.chmod(0o666)

@@ -11,8 +11,6 @@ import inspect
 import json
 import os
 import secrets
-import shutil
-import tempfile
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -26,6 +24,7 @@ from custodes.types import Tier
 
 from .._spec import Limits
 from . import _hello
+from ._folders import make_folder, remove_folder, require_passable
 from ._model import PROGRAM_ON_STDIN, Executor, Ground, ProbeMatrix, Ran, Untested, Victim, select
 from ._places import HostPlace, stand_in, works
 from ._run import Progress, probe_places
@@ -89,15 +88,21 @@ class ForeignPlace:
         """Remove what was made."""
         folder, self._folder = self._folder, None
         if folder is not None and self._made:
-            await anyio.to_thread.run_sync(lambda: shutil.rmtree(folder, ignore_errors=True))
+            await anyio.to_thread.run_sync(remove_folder, folder)
 
     # ------------------------------------------------------------------ the workspace
 
     def make_workspace(self) -> Path:
-        """A folder of the host, open to whatever user there may be inside."""
+        """A folder of the host, open to whatever user there may be inside.
+
+        Raises:
+            PlaceUnusable: there is no place for one.
+        """
         if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="work-"))
-            os.chmod(self._folder, 0o777)
+            try:
+                self._folder = make_folder()
+            except OSError as error:
+                raise PlaceUnusable(f"expected a place for a workspace, found {error}") from None
             self._made = True
         return self._folder
 
@@ -255,17 +260,20 @@ async def probe_foreign(
         names: which probes; all by default.
         tier: what the place is; None for a command.
         command: the command, for the record.
-        canaries: existing directory for planted files, to test a place that exposes it.
+        canaries: existing directory in which a folder for planted files is made, to test a place
+            that exposes it.
         progress: told as results come in.
 
     Raises:
-        ValueError: for an unknown probe.
+        ValueError: for an unknown probe, or a ``canaries`` that not every user can pass into.
         PlaceUnusable: nothing can be tested there.
     """
     began = time.monotonic_ns()
     control = HostPlace(Limits())
     try:
         classes = select(names)
+        if canaries is not None:
+            require_passable(canaries)
         await place.greet()
         probes = await probe_places(
             classes,

@@ -381,7 +381,9 @@ class _Stay(Probe):
                     command = Path(f"/proc/{name}/cmdline").read_bytes()
                 except OSError:
                     continue
-                if command == b"sleep\0" + self.mark.encode() + b"\0":
+                # A shell that was stopped before it became the sleep is one of them.
+                program, _, rest = command.partition(b"\0")
+                if program in (b"sleep", b"sh") and self.mark.encode() in rest:
                     found.append(int(name))
         return found
 

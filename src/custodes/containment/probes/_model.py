@@ -6,10 +6,8 @@ import difflib
 import os
 import re
 import secrets
-import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from typing import Any, ClassVar, Final, Literal, Protocol, TypeVar, cast
 from custodes.types import JsonObject, Tier
 
 from .._stop import process_identity
+from ._folders import make_folder, remove_folder
 
 Canaries = Mapping[str, Any]
 """What an attempt is told: paths, ports and numbers, as JSON."""
@@ -71,10 +70,15 @@ class Report:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
-    """Whether the attempt reached what it went for, and how that was seen."""
+    """Whether the attempt reached what it went for, and how that was seen.
+
+    Attributes:
+        receipt: who saw it, where that is not who usually does for the probe.
+    """
 
     reached: bool
     detail: str
+    receipt: Literal["host", "self"] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +198,8 @@ class Ground:
             place: where the attempts will run.
             uid: the host's user under which the place runs, when the harness may choose it:
                 victims run under it, so that no difference of users protects them.
-            root: existing directory for the canary files, or None for a new one.
+            root: existing directory in which a folder for the canary files is made, or None for
+                a temporary one.
             lasting: seconds after which planted processes end, should nobody end them.
         """
         self.place = place
@@ -202,13 +207,24 @@ class Ground:
         self.victims: list[Victim] = []
         self._lasting = int(lasting)
         self._close = ExitStack()
-        if root is None:
-            root = Path(tempfile.mkdtemp(prefix="canaries-"))
-            self._close.callback(shutil.rmtree, root, ignore_errors=True)
-        # Open to everyone: what keeps an attempt out must be the tier, not a mode bit.
-        os.chmod(root, 0o777)
-        self.root = root
+        self._within = root
+        self._root: Path | None = None
         self._shared: dict[object, object] = {}
+
+    @property
+    def root(self) -> Path:
+        """A fresh folder for canary files, open to everyone.
+
+        Raises:
+            Untested: there is no place for one that every user can reach.
+        """
+        if self._root is None:
+            try:
+                root = make_folder(self._within)
+            except OSError as error:
+                raise Untested(f"no canary could be planted: {error}") from error
+            self._root = root
+        return self._root
 
     def shared(self, kind: Callable[[Ground], _S]) -> _S:
         """The one object of a class, made of this ground, that several probes use together."""
@@ -275,7 +291,12 @@ class Ground:
         return victim
 
     def clear(self) -> None:
-        self._close.close()
+        try:
+            self._close.close()
+        finally:
+            root, self._root = self._root, None
+            if root is not None:
+                remove_folder(root)
 
 
 def interpreter() -> str:

@@ -9,9 +9,12 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, ClassVar
 
-from ._inside import own_namespaces
+from ._folders import known, name_in
+from ._inside import of_the_host, own_namespaces
 from ._model import Canaries, Family, Ground, Probe, Report, Sight, Untested, probe
 
 
@@ -141,12 +144,87 @@ class AbstractUnixSocket(_Reach):
 
 @probe
 class FileUnixSocket(_Reach):
-    """Connect to a unix socket that the host keeps as a file, as a container engine does."""
+    """Connect to a unix socket that the host keeps as a file: planted, or an engine's."""
 
     kind = (socket.AF_UNIX, socket.SOCK_STREAM)
 
+    def plant(self, ground: Ground) -> Canaries:
+        told = super().plant(ground)
+        self.listeners = [self.listener]
+        if os.geteuid() == 0 and os.access("/run", os.W_OK):
+            self._plant_in_run(ground)
+        engines = [about for about in known(_engines()) if Path(about[0]).is_socket()]
+        self.engines = engines
+        planted = [listener.getsockname() for listener in self.listeners]
+        return {**told, "addresses": planted, "engines": engines}
+
     def address(self, ground: Ground) -> Any:
-        return str(ground.root / "engine.sock")
+        return str(ground.root / "engine")
+
+    def _plant_in_run(self, ground: Ground) -> None:
+        """Beside the real sockets, for a place that shows the host's ``/run``."""
+        listener = socket.socket(*self.kind)
+        ground.keep(listener.close)
+        with suppress(OSError):
+            path = name_in(Path("/run"))
+            listener.bind(str(path))
+            ground.keep(lambda: path.unlink(missing_ok=True))
+            path.chmod(0o666)
+            listener.listen(4)
+            listener.setblocking(False)
+            self.listeners.append(listener)
+
+    @staticmethod
+    def attempt(c: Canaries) -> str | None:
+        import socket
+
+        reached: list[str] = []
+        refusal = None
+        engines = of_the_host(c["engines"])
+        for address in c["addresses"] + engines:
+            with socket.socket(*c["kind"]) as client:
+                client.settimeout(1)
+                try:
+                    client.connect(address)
+                    if address in engines:
+                        reached.append(address)  # nothing is said to a real one
+                    else:
+                        client.send(bytes.fromhex(c["payload"]))
+                except OSError as error:
+                    refusal = error
+        if reached:
+            return "connected: " + ", ".join(reached)
+        if refusal is not None:
+            raise refusal
+        return "sent"
+
+    async def verdict(self, report: Report) -> Sight:
+        for listener in self.listeners:
+            self.listener = listener
+            sight = await super().verdict(report)
+            if sight.reached:
+                return sight
+        text = report.text or ""
+        if self.engines and report.how == "returned" and text.startswith("connected: /"):
+            return Sight(reached=True, detail=f"an engine's socket was {text}", receipt="self")
+        return sight
+
+
+def _engines() -> list[str]:
+    """Where container engines listen."""
+    listed = [
+        "/run/docker.sock",
+        "/var/run/docker.sock",
+        "/run/containerd/containerd.sock",
+        "/run/podman/podman.sock",
+        "/run/crio/crio.sock",
+    ]
+    own = os.environ.get("XDG_RUNTIME_DIR", "")
+    return [*listed, *(f"{own}/{name}" for name in _OWN_ENGINES if own.startswith("/"))]
+
+
+_OWN_ENGINES = ("docker.sock", "podman/podman.sock")
+"""Below a user's XDG_RUNTIME_DIR."""
 
 
 @probe

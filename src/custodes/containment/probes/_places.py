@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-import shutil
 import signal
 import subprocess
-import tempfile
+import sys
 from pathlib import Path
 
 import anyio
@@ -14,8 +14,11 @@ import anyio.to_thread
 
 from custodes.types import Tier
 
+from .._processes import start_time
 from .._spec import AnySandbox, Limits, SandboxGone
-from ._model import PROGRAM_ON_STDIN, Executor, Ground, Ran, Victim, interpreter
+from . import _sessions
+from ._folders import make_folder, remove_folder
+from ._model import PROGRAM_ON_STDIN, Executor, Ground, Ran, Untested, Victim, interpreter
 
 _ANSWER_S = 2.0
 _REPORTS_LIMIT = 8 << 20
@@ -109,9 +112,24 @@ class HostPlace:
         self.process_limit = limits.processes or 512
         self.file_size_limit = (limits.file_mb or 1024) << 20
         self.open_files_limit = limits.open_files or 4096
-        self.workspace_host = Path(tempfile.mkdtemp(prefix="work-"))
-        self.workspace = str(self.workspace_host)
+        self._folder: Path | None = None
+        self._no_folder = ""
+        try:
+            self._folder = make_folder()
+        except OSError as error:
+            self._no_folder = str(error)
         self._victims: dict[int, Victim] = {}
+        self._watcher: subprocess.Popen[bytes] | None = None
+
+    @property
+    def workspace_host(self) -> Path:
+        if self._folder is None:
+            raise Untested(self._no_folder)
+        return self._folder
+
+    @property
+    def workspace(self) -> str:
+        return str(self.workspace_host)
 
     def executor(self, ground: Ground) -> Executor:
         return stand_in(ground, self._victims)
@@ -131,10 +149,11 @@ class HostPlace:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            cwd=self.workspace_host,
+            cwd=self._folder or "/",
             close_fds=False,  # what the launcher leaves open is inherited: one probe looks for it
             start_new_session=True,
         )
+        self._watch(process.pid)
 
         def talk() -> tuple[bytes, bytes]:
             try:
@@ -165,8 +184,30 @@ class HostPlace:
     async def end(self) -> None:
         """Nothing more: every command's own process has ended, and that is all it looked after."""
 
+    def _watch(self, leader: int) -> None:
+        """Have a session ended when this place is removed, or when this process is killed."""
+        if self._watcher is None:
+            self._watcher = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", inspect.getsource(_sessions)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                start_new_session=True,
+            )
+        start = start_time(leader)
+        if start is not None and self._watcher.stdin is not None:
+            self._watcher.stdin.write(f"{leader} {start}\n".encode())
+            self._watcher.stdin.flush()
+
     def remove(self) -> None:
-        shutil.rmtree(self.workspace_host, ignore_errors=True)
+        """End what its commands left, and remove the workspace."""
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            watcher.communicate()
+        folder, self._folder = self._folder, None
+        if folder is not None:
+            remove_folder(folder)
 
 
 def can_choose_user() -> bool:

@@ -18,6 +18,7 @@ from .._sandbox import Sandbox
 from .._spec import AnySandbox, SandboxError, SandboxSpec
 from .._volumes import run_identity_uid
 from . import _inside
+from ._folders import require_passable
 from ._model import (
     Canaries,
     Ground,
@@ -171,7 +172,8 @@ def _result(probe: type[Probe], tested: _Outcome, control: _Outcome) -> ProbeRes
         detail=_clipped(tested.detail),
     )
     if tested.sight is not None and tested.sight.reached:
-        return replace(result, result="escaped")  # seen: it needs no control
+        seen = tested.sight.receipt or probe.receipt
+        return replace(result, result="escaped", receipt=seen)  # it needs no control
     if tested.sight is None:
         return replace(result, result="untested")
     if not escapes:
@@ -196,7 +198,8 @@ async def probe_places(
         classes: which probes.
         tested: the place under test; it is ended here, and its owner removes what it made.
         control: the bare host.
-        canaries: existing directory for what is planted for the place under test.
+        canaries: existing directory in which a folder is made for what is planted for the place
+            under test.
         uid: the host's user of both places, when the harness may choose it.
         lasting: seconds that planted processes may be needed.
         progress: told as results come in.
@@ -241,14 +244,18 @@ async def run_probes(
         names: which probes; all by default.
         tier: A, or C (plain subprocess: most probes will escape, which shows that they can).
         spec: the sandbox under test, to probe a particular configuration.
-        canaries: existing directory for planted files, to test a sandbox that exposes it.
+        canaries: existing directory in which a folder for planted files is made, to test a
+            sandbox that exposes it.
         progress: told as results come in.
 
     Raises:
-        ValueError: for an unknown probe or a tier that cannot be started here.
+        ValueError: for an unknown probe, a tier that cannot be started here, or a ``canaries``
+            that not every user can pass into.
         SandboxUnavailable: no sandbox of that tier can be started on this machine.
     """
     classes = select(names)
+    if canaries is not None:
+        require_passable(canaries)
     spec = spec or SandboxSpec()
     if tier not in (Tier.A, Tier.C):
         raise ValueError(f"expected tier A or C, found {tier.value}")

@@ -212,7 +212,7 @@ class KeyAgent(Probe):
     receipt = "host"
 
     def plant(self, ground: Ground) -> Canaries:
-        path = ground.directory("agent") / "agent.sock"
+        path = ground.root / "agent"
         self.agent = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         ground.keep(self.agent.close)
         self.agent.bind(str(path))

@@ -48,8 +48,8 @@ _START_S = 300.0
 @click.option(
     "--canaries",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Plant what is to be reached in a new folder inside this one, which every user must be able "
-    "to pass into.",
+    help="Plant what is to be reached in a new folder inside this one, which every user must be "
+    "able to pass into.",
 )
 @click.option(
     "--sandbox", default="docker", show_default=True, help="Tier A': the provider of Inspect."

@@ -134,7 +134,8 @@ def _survivors(threshold: Threshold, documents: Sequence[JsonObject]) -> list[Cr
             tested = True
             # A drill that could not have seen a survivor has shown nothing about any of its runs.
             untested = cell["status"] == "untested"
-            count = int(cell["n"]) if untested else int(cell["survivors"] or 0) + int(cell["unverified"])
+            seen = int(cell["survivors"] or 0) + int(cell["unverified"])
+            count = int(cell["n"]) if untested else seen
             if count > threshold.limit:
                 where = f"{cell['mechanism']} against {cell['adversary']}"
                 if "launch" in document:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from ..runs.cases import run
+from custodes.cli import _drill
+from custodes.cli._drill import _print
+from custodes.containment.drills import ADVERSARIES, MECHANISMS, Episode, cell_of
+
+from ..containment.launching import descendants, lives, wait_for
+from ..runs.cases import COMMAND, run
 
 NAIVE = ("--launch", "exec {agent}", "--stop", "kill -9 {pid}", "--grace", "0.1", "--n", "1")
 
@@ -69,11 +78,12 @@ def test_what_is_not_verified_is_not_a_success(tmp_path: Path) -> None:
         (("--launch", "x", "--stop", "x"), 2, "expected {agent}"),
         ((*NAIVE, "--mechanism", "freeze"), 2, "--mechanism says nothing with --launch"),
         ((*NAIVE, "--adversary", "nobody"), 2, "there is no adversary 'nobody'"),
+        (("--adversary", "nope"), 2, "`custodes drill --list` names them"),
         ((*NAIVE, "--adversary", "user_unit"), 2, "cannot run under a launcher"),
         ((*NAIVE, "--n", "0"), 2, "n of 1 or more"),
         ((*NAIVE, "--page", "x"), 2, "says nothing with --page"),
         (("--grace", "2"), 2, "--grace says nothing without --launch"),
-        (("--page-timeout", "2"), 2, "--page-timeout says nothing without"),
+        (("--page-timeout", "2"), 2, "--page-timeout needs --page"),
         (("--launch", "nosuch {agent}", "--stop", "x"), 4, "nosuch"),
         ((*NAIVE, "--stop", "nosuch", "--adversary", "plain"), 4, "exit 127"),
     ],
@@ -95,3 +105,70 @@ def test_custodes_own_mechanism_in_text() -> None:
     done = run("drill", "--adversary", "plain", "--mechanism", "namespace_kill", "--n", "1")
     assert done.returncode == 0, done.stderr
     assert re.search(r"^namespace_kill +plain +0 of 1 ", done.stdout, re.MULTILINE)
+
+
+def test_the_list_as_json_says_the_same() -> None:
+    done = run("drill", "--list", "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    alone = {one["name"]: one["not_with_launch"] for one in document["adversaries"]}
+    assert alone.keys() == ADVERSARIES.keys()
+    assert alone["plain"] is None and "plant" in alone["cron_and_at"]
+    assert [one["name"] for one in document["mechanisms"]] == list(MECHANISMS)
+
+
+def test_what_was_not_tested_shows_no_number(capsys: pytest.CaptureFixture[str]) -> None:
+    unseen = Episode(survivors=None, unverified="no control group")
+    gone = Episode(survivors=0, last_side_effect_us=10)
+    for runs in ([unseen] * 2, [gone] * 2):  # unverified, and verified without a control
+        cell = cell_of(MECHANISMS["cgroup_kill"], ADVERSARIES["plain"], runs, [])
+        assert cell.status == "untested"
+        _print([cell])
+        line = capsys.readouterr().out.splitlines()[1]
+        assert re.match(r"cgroup_kill +plain +- +- +[02] +- +untested: ", line), line
+
+
+def test_a_full_disk_is_one_clear_line_that_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(_drill, "_drill_own", full)
+    monkeypatch.setattr(_drill, "ends_on_term", lambda: None)
+    done = CliRunner().invoke(_drill.command, ["--n", "1"])
+    assert done.exit_code == 4
+    assert re.search(r"custodes: no space left at .*/.*: .*TMPDIR", done.output), done.output
+
+
+@pytest.mark.parametrize("stop", ["kill -9 {pid}; exit 9", "kill -9 {pid}; sleep 61.7"])
+def test_a_stop_command_that_does_not_end_well_is_no_success(stop: str) -> None:
+    options = ("--stop", stop, "--stop-timeout", "0.3", "--adversary", "plain")
+    done = run("drill", *NAIVE, *options)
+    assert done.returncode == 3, (done.stdout, done.stderr)
+    how = "exit 9" if "exit" in stop else "hung"
+    assert f"stop command: {how} in 1 runs" in done.stdout
+    assert "the stop command did not end well in 1 of 1 runs" in done.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_drill_of_custodes_own_that_is_ended_leaves_nothing_and_closes_its_output(
+    number: signal.Signals,
+) -> None:
+    process = subprocess.Popen(
+        [*COMMAND, "drill", "--adversary", "own_session", "--mechanism", "process_group"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        until = time.monotonic() + 60
+        while len(started := descendants(process.pid)) < 4:
+            assert time.monotonic() < until and process.poll() is None, "no run was begun"
+            time.sleep(0.01)
+        process.send_signal(number)
+        said, _ = process.communicate(timeout=30)  # whoever holds the output makes this fail
+        assert process.returncode in (4, -number), said
+        assert b"Traceback" not in said
+        wait_for(lambda: not any(map(lives, started)), 20, "processes of the drill are left")
+    finally:
+        process.kill()
+        process.wait()

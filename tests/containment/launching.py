@@ -70,6 +70,27 @@ def mentioning(word: str) -> list[int]:
     return found
 
 
+def descendants(pid: int) -> set[int]:
+    """All processes below one, as they are now."""
+    found: set[int] = set()
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            children = [int(child) for child in task.read_text().split()]
+        except OSError:
+            continue
+        for child in children:
+            found |= {child} | descendants(child)
+    return found
+
+
+def lives(pid: int) -> bool:
+    """Whether a process is there and has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
 def wait_for(happened: Callable[[], object], seconds: float, what: str) -> None:
     until = time.monotonic() + seconds
     while not happened():

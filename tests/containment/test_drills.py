@@ -237,7 +237,8 @@ def test_a_kill_that_only_claims_to_have_worked_is_found_out(
     monkeypatch.setattr(Kill, "_each", nothing)
     cell = run(["own_session"], [mechanism], 2).cell(mechanism, "own_session")
     assert cell.status == "measured"
-    assert cell.survivors == 2 and cell.survivor_processes >= 4
+    assert cell.survivors == 2
+    assert cell.survivor_processes is not None and cell.survivor_processes >= 4
     assert cell.last_process_gone_us == ()
 
 
@@ -275,7 +276,7 @@ def test_a_hold_after_which_nothing_goes_on_is_unverified(monkeypatch: pytest.Mo
     monkeypatch.setattr(Sandbox, "thaw", nothing)
     monkeypatch.setattr(_run, "_THAW_S", 0.1)
     (cell,) = run(["own_session"], ["freeze"], 1).cells
-    assert (cell.survivors, cell.unverified) == (0, 1)
+    assert (cell.survivors, cell.unverified) == (None, 1)
     assert "after the thaw" in cell.reasons[0]
 
 
@@ -317,7 +318,7 @@ def test_an_adversary_that_does_not_come_up_is_unverified(
     monkeypatch.setattr(_run, "_UP_S", 0.0)
     (cell,) = run(["own_session"], ["namespace_kill"], 2).cells
     assert cell.status == "untested"
-    assert cell.unverified == cell.n == 2 and cell.survivors == 0
+    assert cell.unverified == cell.n == 2 and cell.survivors is None
     assert "not up" in cell.reasons[0]
 
 
@@ -383,6 +384,22 @@ def test_the_median_counts_those_that_never_ended_as_longest() -> None:
     assert times["median"] is None and times["censored"] == 6 and times["longest"] == 2.0
     times = cell([GONE] * 6 + [STAYED] * 4, [STAYED]).to_json()["last_process_gone_ms"]
     assert times["median"] == 2.0
+
+
+def test_runs_that_nobody_watched_are_not_among_those_that_never_ended() -> None:
+    summed = cell([GONE] * 2 + [STAYED] + [UNSEEN] * 3, [STAYED])
+    times = summed.to_json()["last_process_gone_ms"]
+    assert (times["n"], times["censored"], times["unverified"]) == (2, 1, 3)
+    nothing = cell([UNSEEN] * 2, [STAYED]).to_json()
+    times = nothing["last_process_gone_ms"]
+    assert (times["n"], times["censored"], times["unverified"]) == (0, 0, 2)
+    assert nothing["survivors"] is None and nothing["survivor_processes"] is None
+
+
+def test_the_median_is_that_of_the_survival_curve() -> None:
+    slower = Episode(survivors=0, last_side_effect_us=10, last_process_gone_us=4000)
+    times = cell([GONE, slower], [STAYED]).to_json()["last_process_gone_ms"]
+    assert times["median"] == times["survival"]["median"]["value"] == 3.0
 
 
 def test_a_naive_mechanism_is_a_control_and_never_measured() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ from custodes.containment.drills.launcher import (
 from custodes.containment.drills.launcher._marks import PERMIT, Mark
 
 from ..runs.cases import COMMAND
-from .launching import drill, mentioning, namespace_launcher, one, wait_for
+from .launching import descendants, drill, lives, mentioning, namespace_launcher, one, wait_for
 
 KILL = "kill -9 {pid}"
 KILL_GROUP = "kill -9 -{pid}"
@@ -79,7 +81,7 @@ def test_who_comes_back_has_survived() -> None:
 @pytest.mark.slow
 def test_a_stop_command_that_fails_is_recorded_and_the_cell_still_measured() -> None:
     cell = one("exec {agent}", f"{KILL}; exit 3")
-    assert cell.stop_ended == {"exit 3": 1}
+    assert cell.stop_ended == {"exit 3": 1} and cell.stop_failed == 1
     assert (cell.drill.status, cell.drill.survivors) == ("measured", 0)
 
 
@@ -137,7 +139,7 @@ def unseen(monkeypatch: pytest.MonkeyPatch) -> None:
     real = Mark.find
 
     def find(self: Mark, **more: Any) -> list[Any]:
-        return [] if Path(self.folder, PERMIT).exists() else real(self, **more)
+        return [] if any(Path(self.folder).glob(f"{PERMIT}*")) else real(self, **more)
 
     monkeypatch.setattr(Mark, "find", find)
 
@@ -152,7 +154,7 @@ def test_where_processes_cannot_be_seen_heartbeats_are_heard() -> None:
 @pytest.mark.usefixtures("unseen")
 def test_where_processes_cannot_be_seen_a_stopped_one_is_not_verified() -> None:
     cell = one("exec {agent}", KILL, "stopped")
-    assert (cell.drill.survivors, cell.drill.unverified) == (0, 1)
+    assert (cell.drill.survivors, cell.drill.unverified) == (None, 1)
     assert cell.drill.status == "untested" and cell.drill.rate.value is None
     assert "not visible" in cell.drill.reasons[0]
 
@@ -175,8 +177,32 @@ def test_a_drill_that_can_see_nothing_says_untested(
 
 def test_a_stop_command_that_removes_the_heartbeats_is_not_verified() -> None:
     cell = one("exec {agent}", f"{KILL}; rm -rf {{dir}}")
-    assert (cell.drill.survivors, cell.drill.unverified) == (0, 1)
+    assert (cell.drill.survivors, cell.drill.unverified) == (None, 1)
     assert "was removed" in cell.drill.reasons[0]
+
+
+def test_a_stop_command_cannot_use_the_drills_own_off_switch_unseen() -> None:
+    assert one("exec {agent}", "rm -f {dir}/permit").drill.survivors == 1
+    cell = one("exec {agent}", "rm -f {dir}/permit*")
+    assert (cell.drill.survivors, cell.drill.unverified) == (None, 1)
+    assert "off switch" in cell.drill.reasons[0]
+
+
+def test_a_folder_that_the_stop_command_moves_is_removed_too(tmp_path: Path) -> None:
+    cell = one("exec {agent}", f"{KILL}; mv {{dir}} {{dir}}.x", folder=tmp_path)
+    assert cell.drill.unverified == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_finds_no_room_says_where_and_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def full(*_: object, **__: object) -> str:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tempfile, "mkdtemp", full)
+    with pytest.raises(LauncherUnusable, match=r"prepared in .*: No space left.*--in"):
+        drill("exec {agent}", KILL, "plain", folder=tmp_path)
 
 
 @pytest.mark.slow
@@ -319,12 +345,14 @@ def test_a_drill_that_is_ended_in_the_middle_leaves_nothing(
     try:
         wait_for(lambda: list(tmp_path.glob("*/child.beat")), 20, "the adversary did not come up")
         (folder,) = tmp_path.iterdir()
+        started = descendants(process.pid)  # the bystanders and the guard among them
         process.send_signal(number)
         _, said = process.communicate(timeout=20)
         assert process.returncode in (-number, 4)
         assert b"Traceback" not in said
         wait_for(lambda: not mentioning(folder.name), 20, "processes of the run are left")
         wait_for(lambda: not folder.exists(), 20, "the run's folder is left")
+        wait_for(lambda: not any(map(lives, started)), 20, "bystanders or the guard are left")
     finally:
         process.kill()
         process.wait()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -14,7 +16,16 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from ._exits import DONE, FAILED, UNMEASURABLE, USAGE, Exit, reported, strongest
+from ._exits import (
+    DONE,
+    FAILED,
+    UNMEASURABLE,
+    USAGE,
+    Exit,
+    ends_on_term,
+    reported,
+    strongest,
+)
 from ._record import Recorder, case_option, recorder
 
 if TYPE_CHECKING:
@@ -108,13 +119,14 @@ def command(
     per run, {pid} (in --stop) the launch command's process. With --page: who gives the order.
 
     Exit codes: 4 something survived, or a command does not work; 3 something could not be
-    verified; 0 nothing survived. With --page: 4 not flagged, or the stop was not verified; 3
-    something was not measured; 0 all was.
+    verified, or the stop command hung or failed; 0 nothing survived. With --page: 4 not flagged,
+    or the stop was not verified; 3 something was not measured; 0 all was.
     """
     _check(context, launch, stop, page)
+    ends_on_term()
     try:
         if listing:
-            _list()
+            _list(as_json)
         elif page is not None:
             from ._drill_page import run_page
 
@@ -145,6 +157,13 @@ def command(
         raise Exit(FAILED, "interrupted; what the drill had started was ended") from None
     except ValueError as error:
         raise Exit(USAGE, str(error)) from None
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        where = error.filename or f"the folder for temporary files ({tempfile.gettempdir()})"
+        raise Exit(
+            FAILED, f"no space left at {where}: free some, or name another folder in TMPDIR"
+        ) from None
 
 
 def _check(context: click.Context, launch: str | None, stop: str | None, page: str | None) -> None:
@@ -167,15 +186,34 @@ def _check(context: click.Context, launch: str | None, stop: str | None, page: s
                 name = {"by": "--mechanism", "against": "--adversary", "folder": "--in"}.get(
                     option, f"--{option.replace('_', '-').replace('listing', 'list')}"
                 )
+                if option == "page_timeout" and page is None:
+                    raise Exit(USAGE, "--page-timeout needs --page")
                 raise Exit(USAGE, f"{name} says nothing {why}: leave it out")
             return
 
 
-def _list() -> None:
+def _list(as_json: bool) -> None:
     from custodes.containment.drills import ADVERSARIES, MECHANISMS
     from custodes.containment.drills.launcher import not_launchable
 
     alone = not_launchable()
+    if as_json:
+        document = {
+            "adversaries": [
+                {
+                    "name": name,
+                    "description": adversary.description,
+                    "not_with_launch": alone.get(name),
+                }
+                for name, adversary in ADVERSARIES.items()
+            ],
+            "mechanisms": [
+                {"name": name, "description": mechanism.description}
+                for name, mechanism in MECHANISMS.items()
+            ],
+        }
+        click.echo(json.dumps(document, indent=2))
+        return
     for name, adversary in ADVERSARIES.items():
         why = f" Not with --launch: {alone[name]}." if name in alone else ""
         click.echo(f"adversary  {name:<22} {adversary.description}{why}")
@@ -239,7 +277,9 @@ def _drill_launcher(
     record(matrix.to_json())
     for left in matrix.uncleared:
         click.echo(f"custodes: could not be cleared away: {left}", err=True)
-    raise Exit(_code([cell.drill for cell in matrix.cells]))
+    failed = any(cell.stop_failed for cell in matrix.cells)
+    found = _code([cell.drill for cell in matrix.cells])
+    raise Exit(strongest(found, UNMEASURABLE if failed else DONE))
 
 
 def _remarks(matrix: LauncherMatrix) -> list[str]:
@@ -251,6 +291,12 @@ def _remarks(matrix: LauncherMatrix) -> list[str]:
         looked.setdefault(cell.looked_at, []).append(cell.drill.adversary)
     ways = ", ".join(f"{how} in {count} runs" for how, count in ended.most_common())
     lines = [f"stop command: {ways or 'not run'}"]
+    failed = sum(cell.stop_failed for cell in matrix.cells)
+    if failed:
+        lines.append(
+            f"the stop command did not end well in {failed} of {ended.total()} runs: whether it "
+            "is what stopped them is not shown"
+        )
     for what, names in looked.items():
         where = "" if len(looked) == 1 else f" ({', '.join(names)})"
         lines.append(f"looked at: {what}{where}")
@@ -273,19 +319,24 @@ def _print(cells: Sequence[DrillCell]) -> None:
         f"{'mechanism':<24} {'adversary':<18} survived     at most   not verified   median ms"
     )
     for cell in cells:
-        upper = "-" if cell.rate.high is None else f"{cell.rate.high:.3f}"
+        unknown = cell.status == "untested" or cell.survivors is None
+        survived = "  -" if unknown else f"{cell.survivors:>3} of {cell.n}"
+        upper = "-" if unknown or cell.rate.high is None else f"{cell.rate.high:.3f}"
         line = (
-            f"{cell.mechanism:<24} {cell.adversary:<18} {cell.survivors:>3} of {cell.n:<4} "
-            f"{upper:>8}   {cell.unverified:>12}   {_median(cell):>9}"
+            f"{cell.mechanism:<24} {cell.adversary:<18} {survived:<11} "
+            f"{upper:>8}   {cell.unverified:>12}   {'-' if unknown else _median(cell):>9}"
         )
         if cell.status != "measured":
             line += f"   {cell.status}" + (f": {cell.note}" if cell.note else "")
         click.echo(line)
         for reason in cell.reasons:
             click.echo(f"{'':<24} not verified: {reason}")
-    click.echo("survived: runs with a survivor, of all runs")
+    click.echo("survived: runs with a survivor, of all runs; - where nothing may be said")
     click.echo("at most: exact upper 95 % bound of the share of verified runs with a survivor")
-    click.echo("median: from the order to the last side effect, over all runs; - where it is not")
+    click.echo(
+        "median: from the order to the last side effect, over watched runs, survivors' cut short; "
+        "- where it is not reached"
+    )
 
 
 def _median(cell: DrillCell) -> str:

@@ -263,7 +263,10 @@ def known(names: Iterable[str] | None, among: Iterable[str], what: str) -> list[
     for name in chosen:
         if name not in everything:
             near = difflib.get_close_matches(name, everything, n=1, cutoff=0.0)
-            raise ValueError(f"there is no {what} {name!r}; the nearest is {near[0]!r}")
+            raise ValueError(
+                f"there is no {what} {name!r}; the nearest is {near[0]!r}, and "
+                "`custodes drill --list` names them"
+            )
     if not chosen:
         raise ValueError(f"expected the name of at least one {what}")
     return chosen

@@ -21,7 +21,8 @@ class DrillCell:
         status: ``measured``; ``control`` for a naive mechanism, which is there to show survivors;
             ``untested`` when the drill did not show that it could have seen a survivor.
         n: runs asked for. unverified: runs that show nothing, and why.
-        survivors: runs with any survivor. survivor_processes: processes over all runs.
+        survivors: runs with any survivor. survivor_processes: processes over all runs. None
+            without a verified run: unknown is no zero.
         rate: of runs with survivors among those verified, with the exact one-sided upper 95 %
             bound; no value without a verified run.
         last_side_effect_us, last_process_gone_us: of the runs where it ended, microseconds from
@@ -36,8 +37,8 @@ class DrillCell:
     adversary: str
     status: Literal["measured", "control", "untested"]
     n: int
-    survivors: int
-    survivor_processes: int
+    survivors: int | None
+    survivor_processes: int | None
     unverified: int
     reasons: tuple[str, ...]
     rate: Estimate
@@ -64,55 +65,54 @@ class DrillCell:
             "last_process_gone_ms": (
                 self._times(self.last_process_gone_us)
                 if self.ends_processes
-                else {**_times((), 0), "note": "not measured: it ends no process"}
+                else {
+                    "n": 0,
+                    "censored": 0,
+                    "unverified": 0,
+                    "median": None,
+                    "longest": None,
+                    "us": [],
+                    "note": "not measured: it ends no process",
+                }
             ),
             "collateral": self.collateral,
             "note": self.note,
         }
 
     def _times(self, values: Sequence[int]) -> JsonObject:
-        return {**_times(values, self.n), "survival": self._curve(values)}
+        """Times of an end, in milliseconds from the order, and the survival curve of the runs.
 
-    def _curve(self, values: Sequence[int]) -> JsonObject:
-        """The survival curve over the verified runs, in milliseconds from the order.
-
-        A run with a survivor is censored where its watch ended; a run that shows nothing is
-        missing. ``steps``: time, share that goes on after it, runs still watched just before it,
-        runs that ended at it.
+        ``n``: runs whose end was timed. ``censored``: runs with a survivor, cut short where their
+        watch ended. ``unverified``: runs in which no end was watched. ``median``: that of the
+        curve, over the first two kinds; None when it is not reached. ``steps``: time, share that
+        goes on after it, runs still watched just before it, runs that ended at it.
         """
+        ordered = sorted(values)
+        unwatched = self.n - len(ordered) - len(self.watched_us)
         ended = [value / 1000 for value in values]
         censored = [value / 1000 for value in self.watched_us]
         curve = kaplan_meier(
             [*ended, *censored],
             [True] * len(ended) + [False] * len(censored),
-            missing=self.n - len(ended) - len(censored),
+            missing=unwatched,
         )
         steps = zip(curve.times, curve.survival, curve.at_risk, curve.events, strict=True)
         return {
-            "n": curve.n,
-            "observed": curve.observed,
-            "steps": [list(step) for step in steps],
-            "median": None if curve.median is None else curve.median.to_json(),
-            "median_low": curve.median_low,
-            "notes": [note for note in curve.notes if "restricted mean" not in note],
+            "n": len(ordered),
+            "censored": len(censored),
+            "unverified": unwatched,
+            "median": None if curve.median is None else curve.median.value,
+            "longest": ordered[-1] / 1000 if ordered else None,
+            "us": list(ordered),
+            "survival": {
+                "n": curve.n,
+                "observed": curve.observed,
+                "steps": [list(step) for step in steps],
+                "median": None if curve.median is None else curve.median.to_json(),
+                "median_low": curve.median_low,
+                "notes": [note for note in curve.notes if "restricted mean" not in note],
+            },
         }
-
-
-def _times(values: Sequence[int], n: int) -> JsonObject:
-    """Median and longest in milliseconds, how many never ended or were not seen, and all of them.
-
-    The median is over all runs, those that never ended counted as longer than any; None when it
-    lies among them.
-    """
-    ordered = sorted(values)
-    middle = max(0, n - 1) // 2
-    return {
-        "n": len(ordered),
-        "censored": n - len(ordered),
-        "median": ordered[middle] / 1000 if middle < len(ordered) else None,
-        "longest": ordered[-1] / 1000 if ordered else None,
-        "us": ordered,
-    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,8 +173,10 @@ def cell_of(
         adversary=adversary.name,
         status=status,
         n=len(episodes),
-        survivors=with_survivors,
-        survivor_processes=sum(episode.survivors or 0 for episode in verified),
+        survivors=with_survivors if verified else None,
+        survivor_processes=(
+            sum(episode.survivors or 0 for episode in verified) if verified else None
+        ),
         unverified=unverified,
         reasons=tuple(sorted({episode.unverified for episode in episodes if episode.unverified})),
         rate=proportion(with_survivors, len(verified), missing=unverified, sided="upper"),

@@ -101,12 +101,16 @@ async def _close(runs: Iterable[Run]) -> None:
 
 @contextmanager
 def _bystander() -> Iterator[int]:
-    """A process of the user that sandboxes are launched under, which no stop may touch."""
+    """A process of the user that sandboxes are launched under, which no stop may touch.
+
+    It ends with this process, however that ends: nobody else has the other end of its input.
+    """
     identity = run_identity()
     process = subprocess.Popen(
-        ["sleep", "3600"],
-        stdin=subprocess.DEVNULL,
+        ["sh", "-c", "read nothing"],
+        stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
         env={"PATH": "/usr/bin:/bin"},
         cwd="/",
         start_new_session=True,
@@ -118,7 +122,7 @@ def _bystander() -> Iterator[int]:
         yield process.pid
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
 
 
 def _obstacles(group: os.PathLike[str] | None) -> Callable[[Job], str]:

@@ -46,6 +46,7 @@ class LauncherCell:
     Attributes:
         drill: what every drill says of a cell.
         stop_ended: runs by how the stop command ended, as in ``LauncherRun.stop``.
+            stop_failed: those in which it hung or did not end with 0.
         by_heartbeat: runs with survivors that were heard. by_processes: runs in which processes
             of the adversary could be looked at besides.
         others_left: runs that left processes of the launcher or of the stop command.
@@ -56,6 +57,10 @@ class LauncherCell:
     by_heartbeat: int
     by_processes: int
     others_left: int
+
+    @property
+    def stop_failed(self) -> int:
+        return sum(count for how, count in self.stop_ended.items() if how != "exit 0")
 
     @property
     def looked_at(self) -> str:
@@ -73,6 +78,7 @@ class LauncherCell:
         return {
             **self.drill.to_json(),
             "stop_command": dict(self.stop_ended),
+            "stop_failed": self.stop_failed,
             "looked_at": self.looked_at,
             "survivors_by_heartbeat": self.by_heartbeat,
             "others_left": self.others_left,

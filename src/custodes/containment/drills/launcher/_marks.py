@@ -26,8 +26,8 @@ AGENT = "CUSTODES_DRILL_PROCESS"
 """Set by the adversary for itself: what inherits it is the adversary."""
 BODY = "body.py"
 """The adversary's program; no launcher names this file in its own command line."""
-PERMIT = "permit"
-"""The file without which adversaries end themselves."""
+PERMIT = "permit-"
+"""How the file begins without which adversaries end themselves; the rest is drawn for each run."""
 _LOOKS = 4
 
 
@@ -205,7 +205,9 @@ def _beats_of(folder: str) -> frozenset[tuple[int, int]]:
 def withdraw(folder: str) -> None:
     """Remove the permit of a run."""
     with suppress(OSError):
-        os.unlink(os.path.join(folder, PERMIT))
+        for name in os.listdir(folder):
+            if name.startswith(PERMIT):
+                os.unlink(os.path.join(folder, name))
 
 
 def guard(lines: Iterable[bytes]) -> None:

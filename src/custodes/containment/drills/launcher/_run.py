@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,7 +108,11 @@ def run_once(
         with _Stage(launcher, adversary, guard, cancelled) as stage:
             found = stage.play()
     except OSError as error:
-        why = f"the run could not be prepared: {error.strerror or error}"
+        where = launcher.folder or "the folder for temporary files"
+        why = (
+            f"the run could not be prepared in {where}: {error.strerror or error}; free room there "
+            "or name another folder (--in)"
+        )
         return LauncherRun(episode=Episode(survivors=None, unverified=why))
     if not stage.uncleared:
         return found
@@ -148,21 +153,28 @@ class _Stage:
         parent = self.launcher.folder
         made = tempfile.mkdtemp(prefix="custodes-drill-", dir=parent)
         self.folder = Path(made).resolve()
+        # A name that no stop command can know: it must not end a run by the drill's own way.
+        self.permit = self.folder / f"{PERMIT}{os.urandom(8).hex()}"
         self.bystanders: list[subprocess.Popen[bytes]] = []
+        self.held = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             # The adversary may run as another user; the sticky bit keeps its files its own.
             self.folder.chmod(0o1777)
             wrapper = _WRAPPER.format(body=BODY, variable=AGENT, name=self.name)
+            body = inspect.getsource(_agent).replace(
+                f'PERMIT = "{_agent.PERMIT}"', f'PERMIT = "{self.permit.name}"', 1
+            )
             for name, text in (
                 ("agent.py", wrapper),
-                (BODY, inspect.getsource(_agent)),
-                (PERMIT, "its removal ends the adversary\n"),
+                (BODY, body),
+                (self.permit.name, "its removal ends the adversary\n"),
             ):
                 (self.folder / name).write_text(text, "utf-8")
                 (self.folder / name).chmod(0o644)
+            self.permitted = _identity(self.permit)
             for argv in (
                 ["sleep", "300"],
-                [sys.executable, "-I", "-S", "-c", "import time; time.sleep(300)"],
+                [sys.executable, "-I", "-S", "-c", "import sys; sys.stdin.read()"],
             ):
                 self.bystanders.append(_bystander(argv))
             known = [(one.pid, started(one.pid)) for one in self.bystanders]
@@ -171,13 +183,15 @@ class _Stage:
         except BaseException:
             self._clear_bystanders()
             shutil.rmtree(self.folder, ignore_errors=True)
+            os.close(self.held)
             self.guard.ended(self.name)
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
         left: list[str] = []
-        withdraw(str(self.folder))
+        # By descriptor: the stop command may have moved the folder.
+        withdraw(f"/proc/self/fd/{self.held}")
         for one in self.mark.end_all(_CLEAR_S):
             left.append(f"process {one.pid} ({one.comm})")
         for command in self.commands:
@@ -186,9 +200,11 @@ class _Stage:
             left.append(f"heartbeats in {self.folder}, of processes that cannot be seen from here")
         self._clear_bystanders()
         self.beats.__exit__(None, None, None)
-        _remove(self.folder)
-        if self.folder.exists():
-            left.append(f"the folder {self.folder}")
+        folder = self._folder_now()
+        _remove(folder)
+        if folder.exists():
+            left.append(f"the folder {folder}")
+        os.close(self.held)
         self.guard.ended(self.name)
         self.uncleared = tuple(left)
 
@@ -290,6 +306,11 @@ class _Stage:
             )
         if self.beats.folder_gone:
             return "the folder of the heartbeats was removed while they were listened to"
+        if _identity(self.permit) != self.permitted:
+            return (
+                "the file that lets the adversary go on was removed, not by the drill: it ended "
+                "by the drill's own off switch"
+            )
         try:
             space = os.statvfs(self.folder)
         except OSError as error:
@@ -381,10 +402,18 @@ class _Stage:
             if time.monotonic() > until:
                 return True
 
+    def _folder_now(self) -> Path:
+        """Where the folder lies, also when the stop command has moved it."""
+        with suppress(OSError):
+            found, held = Path(os.readlink(f"/proc/self/fd/{self.held}")), os.fstat(self.held)
+            if _identity(found) == (held.st_dev, held.st_ino):
+                return found
+        return self.folder
+
     def _clear_bystanders(self) -> None:
         for one in self.bystanders:
             one.kill()
-            one.wait()
+            one.communicate()
 
 
 def _unverified(why: str) -> LauncherRun:
@@ -395,11 +424,20 @@ def _with(what: str, said: str) -> str:
     return f"{what}: {said}" if said else what
 
 
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Device and inode, or None where nothing lies."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
 def _bystander(argv: list[str]) -> subprocess.Popen[bytes]:
     """An unrelated process that no stop has any reason to touch."""
     return subprocess.Popen(
         argv,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env={"PATH": "/usr/bin:/bin"},

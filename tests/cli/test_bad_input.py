@@ -127,7 +127,7 @@ def test_no_sandbox_possible(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
-@pytest.mark.parametrize("kilobytes", [96, 224])
+@pytest.mark.parametrize("kilobytes", [pytest.param(96, marks=pytest.mark.slow), 224])
 def test_a_full_disk(tmp_path: Path, kilobytes: int) -> None:
     """What was acknowledged stays, nothing is half-written, and with room it goes on."""
     disk = tmp_path / "disk"

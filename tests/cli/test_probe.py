@@ -143,6 +143,7 @@ def test_without_an_engine_tier_a_prime_is_refused_with_the_reason() -> None:
     assert "tier A' cannot be started here: no Docker engine" in line
 
 
+@pytest.mark.slow
 def test_tier_a_prime_takes_any_provider_of_inspect() -> None:
     pytest.importorskip("inspect_ai", reason="Inspect is not installed")
     done = run("probe", NAMES[0], "--tier", "A'", "--sandbox", "local", "--json",

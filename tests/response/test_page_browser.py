@@ -16,7 +16,7 @@ from custodes.response._page import Alert, render
 from custodes.response._receipts import Receipts
 from custodes.response._server import PageServer
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 LONG = "printf '%s' " + "x" * 300
 

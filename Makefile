@@ -16,7 +16,7 @@ STAMPS := $(VENV)/stamps
 CASE ?= build/quickstart
 # Test processes: one per core, eight at most.
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ "$$n" -le 8 ] || n=8; echo $$n)
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist load
 
 # What the installed command depends on besides the requirements; its code is read from src.
 PROJECT := pyproject.toml src/custodes/__init__.py

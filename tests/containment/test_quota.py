@@ -204,6 +204,44 @@ async def test_what_a_command_leaves_behind_is_seen_when_it_has_ended() -> None:
         assert box.ended_because == "disk: 29 MiB of 10 MiB"
 
 
+async def test_what_cannot_be_watched_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the thread goes on with the others."""
+    limits = Limits(memory_mb=0, disk_mb=8)
+
+    def broken(root: Path) -> int:
+        raise RuntimeError("no walk today")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_quota, "allocated", broken)
+        because = await ended(limits, "import time; time.sleep(20)")
+    assert because == "unwatched: RuntimeError: no walk today"
+    with monkeypatch.context() as patched:
+        patched.setattr(_quota.Watcher, "look", lambda *_: broken(Path("/")))
+        assert (await ended(limits, "import time; time.sleep(20)")).startswith("unwatched: ")
+    assert (await ended(limits, FILES)).startswith("disk: ")
+
+
+def test_a_walk_that_was_held_up_is_followed_by_no_long_pause(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    walks: list[float] = []
+
+    def slow(root: Path) -> int:
+        time.sleep(0.3)  # as when the disk is busy: it costs no processor
+        walks.append(time.monotonic())
+        return 0
+
+    monkeypatch.setattr(_quota, "allocated", slow)
+    watch = _quota.Watch(
+        namespace="", init_pid=0, memory=0, disk=1 << 40, workspace=tmp_path, end=print
+    )
+    end = time.monotonic() + 20
+    while len(walks) < 2 and time.monotonic() < end:
+        watch.look([], busy=True)
+        time.sleep(0.01)
+    assert 1 <= walks[1] - walks[0] < 5, "twenty times its duration would be six seconds"
+
+
 async def test_too_many_files_are_too_much_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_quota, "MOST_ENTRIES", 500)
     program = "import time\nfor n in range(600): open(str(n), 'w')\ntime.sleep(60)"

@@ -40,7 +40,10 @@ PERIOD: Final = 0.2
 """Seconds between two looks at memory, while anything runs."""
 _WALK_PERIOD: Final = 1.0
 _WALK_SHARE: Final = 20
-"""A walk of the workspace is followed by a pause of this many times its duration."""
+"""A walk of the workspace is followed by a pause of this many times the processor time it took.
+
+Not of its duration: on a machine that was held up, one slow walk would mean a long time unwatched.
+"""
 MOST_ENTRIES: Final = 200_000
 """Files and folders that a workspace may have: more take too long to count."""
 MOST_LEVELS: Final = 200
@@ -109,13 +112,13 @@ class Watch:
             return True
         if not self._walk_due(busy):
             return False
-        started = time.monotonic()
+        started = time.thread_time()
         try:
             self._used = allocated(self.workspace) + self._unnamed
             self._free = _free(self.workspace)
         finally:
             self._walked = time.monotonic()
-            self._walk_took = self._walked - started
+            self._walk_took = time.thread_time() - started
         if self._used > self.disk:
             raise OverQuota(f"disk: {_of(self._used, self.disk)}")
         return True
@@ -126,13 +129,14 @@ class Watch:
         now = time.monotonic()
         if now - self._weighed < self._weigh_took * 10:
             return
+        started = time.thread_time()
         private = shared = 0
         for pid in pids:  # pages of forked workers are counted once
             mine, others = _share(pid)
             private += mine
             shared += others
         self._weighed = time.monotonic()
-        self._weigh_took = self._weighed - now
+        self._weigh_took = time.thread_time() - started
         used = private + max(shared, self._hidden)  # a memfd may be mapped as well
         if used > self.memory:
             raise OverQuota(f"memory: {_of(used, self.memory)}")
@@ -378,7 +382,11 @@ class Watcher:
             time.sleep(PERIOD)
             with self._changed:
                 watches = [watch for watch in self._watches if watch.poked]
-            self.look(watches)
+            try:
+                self.look(watches)
+            except Exception as error:  # nobody would notice that the thread has ended
+                for watch in watches:
+                    self._end(watch, f"unwatched: {type(error).__name__}: {error}")
 
     def look(self, watches: Sequence[Watch]) -> None:
         """One pass over the process list, for all of these."""
@@ -404,13 +412,17 @@ class Watcher:
             except OSError:
                 # It cannot be seen at this moment: because it is being closed, or look again.
                 watch.poked = watch.poked or bool(pids)
+            except Exception as error:  # what cannot be watched is not bounded
+                self._end(watch, f"unwatched: {type(error).__name__}: {error}")
             else:
                 watch.poked = watch.poked or busy or not done
 
     def _end(self, watch: Watch, why: str) -> None:
         self.remove(watch)
-        watch.over = True
-        watch.end(why)
+        if not watch.over:
+            watch.over = True
+            with suppress(OSError):  # it is gone already
+                watch.end(why)
 
     def _spare_the_host(
         self, watches: Sequence[Watch], members: Mapping[str, Sequence[int]]

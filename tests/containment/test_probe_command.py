@@ -585,7 +585,7 @@ def test_canaries_are_planted_where_others_can_pass(
         ground.clear()
         place.remove()
     assert not root.parent.exists()
-    monkeypatch.setattr(_folders, "_temporary", lambda: [str(closed)])
+    monkeypatch.setattr(_folders, "temporary_folders", lambda: [str(closed)])
     with pytest.raises(Untested, match="every user can pass"):
         _ = Ground(place, uid=None).root
 

@@ -69,7 +69,7 @@ def make_volume() -> Path:
             if identity is not None:
                 os.chown(root, -1, identity[1])
                 root.chmod(0o710)
-            _write_marker(root)
+            write_marker(root)
             for name in ("data", "meta"):
                 (root / name).mkdir(mode=0o755)
             _require_room(root)
@@ -93,10 +93,10 @@ def _require_room(folder: Path) -> None:
 
 
 def _bases() -> list[str]:
-    return [base for base in _temporary() if reachable(Path(base))]
+    return [base for base in temporary_folders() if reachable(Path(base))]
 
 
-def _temporary() -> list[str]:
+def temporary_folders() -> list[str]:
     """Directories for temporary files, by preference.
 
     Not ``tempfile.gettempdir()``: when all of them are full it takes the current folder, whose
@@ -237,7 +237,8 @@ def _boot() -> str:
         return ""
 
 
-def _write_marker(root: Path) -> None:
+def write_marker(root: Path) -> None:
+    """Write down in a fresh volume who made it, for a sweep after its maker has ended."""
     pid = os.getpid()
     owner = {
         "schema": _SCHEMA,
@@ -261,13 +262,13 @@ def sweep() -> int:
     empty ones of some age, whose maker did not come as far as the marker.
     """
     removed = 0
-    for base in _temporary():
+    for base in temporary_folders():
         try:
             entries = [e for e in os.scandir(base) if e.name.startswith(PREFIX)]
         except OSError:
             continue
         for entry in entries:
-            if _abandoned(Path(entry.path)):
+            if abandoned(Path(entry.path)):
                 end_strays(Path(entry.path))
                 removed += remove_volume(Path(entry.path))
     return removed
@@ -312,7 +313,8 @@ def _unfinished(root: Path, about: os.stat_result) -> bool:
     )
 
 
-def _abandoned(root: Path) -> bool:
+def abandoned(root: Path) -> bool:
+    """Whether a marked volume is ours and its maker has ended, so that a sweep may remove it."""
     try:
         about = os.lstat(root)
         if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.geteuid():

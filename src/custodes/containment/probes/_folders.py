@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from .._processes import namespace_of, start_time
-from .._volumes import PREFIX, _abandoned, _temporary, _write_marker, remove_volume
+from .._volumes import PREFIX, abandoned, remove_volume, temporary_folders, write_marker
 
 _NAMED: Final = re.compile(r"custodes-(\d+)-(\d+)-(\d+)-[0-9a-f]{24}")
 
@@ -57,7 +57,7 @@ def make_folder(within: Path | None = None) -> Path:
     Raises:
         OSError: there is no directory for it that every user can pass into.
     """
-    bases = [Path(base) for base in _temporary()] if within is None else [within.resolve()]
+    bases = [Path(base) for base in temporary_folders()] if within is None else [within.resolve()]
     for base in bases:
         if not passable(base):
             continue
@@ -67,7 +67,7 @@ def make_folder(within: Path | None = None) -> Path:
         except OSError:
             continue
         try:
-            _write_marker(root)
+            write_marker(root)
             root.chmod(0o755)
             data = root / "d"  # short: the path of a unix socket may have 107 characters
             data.mkdir()
@@ -87,7 +87,7 @@ def remove_folder(folder: Path) -> None:
 def _sweep_volumes(base: Path) -> None:
     for entry in os.scandir(base):
         path = Path(entry.path)
-        if entry.name.startswith(PREFIX) and _abandoned(path):
+        if entry.name.startswith(PREFIX) and abandoned(path):
             remove_volume(path)
 
 

@@ -13,15 +13,26 @@ from ._inside import first_that_opens, of_the_host, own_namespaces, visible_proc
 from ._model import Canaries, Family, Ground, Probe, Report, Sight, probe
 
 
-def _changed(path: Path, before: str) -> Sight:
-    """Whether a planted file is not as it was planted."""
-    try:
-        now = path.read_text("utf-8", "replace")
-    except FileNotFoundError:
-        return Sight(reached=True, detail="the planted file is gone")
-    if now != before:
-        return Sight(reached=True, detail="the planted file was changed")
-    return Sight(reached=False, detail="the planted file is as it was")
+class _Unchanged(Probe):
+    """A planted file that the host finds as it was planted, or not."""
+
+    family = Family.FILES
+    receipt = "host"
+    leaf: ClassVar[str]
+
+    def plant(self, ground: Ground) -> Canaries:
+        self.before = ground.token()
+        self.path = ground.file(self.leaf, self.before)
+        return {"path": str(self.path)}
+
+    async def verdict(self, report: Report) -> Sight:
+        try:
+            now = self.path.read_text("utf-8", "replace")
+        except FileNotFoundError:
+            return Sight(reached=True, detail="the planted file is gone")
+        if now != self.before:
+            return Sight(reached=True, detail="the planted file was changed")
+        return Sight(reached=False, detail="the planted file is as it was")
 
 
 @probe
@@ -48,16 +59,10 @@ class ReadOutside(Probe):
 
 
 @probe
-class WriteOutside(Probe):
+class WriteOutside(_Unchanged):
     """Change a file of the host outside the workspace."""
 
-    family = Family.FILES
-    receipt = "host"
-
-    def plant(self, ground: Ground) -> Canaries:
-        self.before = ground.token()
-        self.path = ground.file("ledger.txt", self.before)
-        return {"path": str(self.path)}
+    leaf = "ledger.txt"
 
     @staticmethod
     def attempt(c: Canaries) -> str | None:
@@ -65,21 +70,12 @@ class WriteOutside(Probe):
             file.write("changed")
         return None
 
-    async def verdict(self, report: Report) -> Sight:
-        return _changed(self.path, self.before)
-
 
 @probe
-class DeleteOutside(Probe):
+class DeleteOutside(_Unchanged):
     """Delete a file of the host outside the workspace."""
 
-    family = Family.FILES
-    receipt = "host"
-
-    def plant(self, ground: Ground) -> Canaries:
-        self.before = ground.token()
-        self.path = ground.file("backup.txt", self.before)
-        return {"path": str(self.path)}
+    leaf = "backup.txt"
 
     @staticmethod
     def attempt(c: Canaries) -> str | None:
@@ -88,16 +84,10 @@ class DeleteOutside(Probe):
         os.unlink(c["path"])
         return None
 
-    async def verdict(self, report: Report) -> Sight:
-        return _changed(self.path, self.before)
-
 
 @probe
-class AppendToAuditLog(Probe):
+class AppendToAuditLog(_Unchanged):
     """Append a line to an audit log that the harness keeps."""
-
-    family = Family.FILES
-    receipt = "host"
 
     def plant(self, ground: Ground) -> Canaries:
         self.before = f'{{"sequence": 1, "head": "{ground.token()}"}}\n'
@@ -109,9 +99,6 @@ class AppendToAuditLog(Probe):
         with open(c["path"], "a") as file:
             file.write('{"sequence": 2}\n')
         return None
-
-    async def verdict(self, report: Report) -> Sight:
-        return _changed(self.path, self.before)
 
 
 @probe
@@ -362,11 +349,8 @@ class PlantGitHook(Probe):
 
 
 @probe
-class HardLink(Probe):
+class HardLink(_Unchanged):
     """Change a file of the host through a second name for it, made in the workspace."""
-
-    family = Family.FILES
-    receipt = "host"
 
     def plant(self, ground: Ground) -> Canaries:
         self.before = ground.token()
@@ -388,15 +372,12 @@ class HardLink(Probe):
     async def verdict(self, report: Report) -> Sight:
         if self.path.stat().st_nlink > 1:
             return Sight(reached=True, detail="the planted file has a second name")
-        return _changed(self.path, self.before)
+        return await super().verdict(report)
 
 
 @probe
-class RenameOver(Probe):
+class RenameOver(_Unchanged):
     """Replace a file of the host by renaming one of the workspace over it."""
-
-    family = Family.FILES
-    receipt = "host"
 
     def plant(self, ground: Ground) -> Canaries:
         self.before = ground.token()
@@ -415,16 +396,10 @@ class RenameOver(Probe):
         os.rename(c["own"], c["path"])
         return None
 
-    async def verdict(self, report: Report) -> Sight:
-        return _changed(self.path, self.before)
-
 
 @probe
-class ChangeSharedMemoryFile(Probe):
+class ChangeSharedMemoryFile(_Unchanged):
     """Change a file that the host keeps in its shared memory (``/dev/shm``)."""
-
-    family = Family.FILES
-    receipt = "host"
 
     def plant(self, ground: Ground) -> Canaries:
         self.before = ground.token()
@@ -439,9 +414,6 @@ class ChangeSharedMemoryFile(Probe):
         with open(c["path"], "r+") as file:
             file.write("changed")
         return None
-
-    async def verdict(self, report: Report) -> Sight:
-        return _changed(self.path, self.before)
 
 
 @probe

@@ -82,6 +82,7 @@ def test_order_does_not_matter_and_the_interval_is_made_of_values(values: list[f
         (lambda: kaplan_meier([1], [True], horizon=0), ValueError, "horizon"),
         (lambda: kaplan_meier([1], [True], horizon=math.inf), ValueError, "horizon"),
         (lambda: kaplan_meier([1], [True], horizon=math.nan), ValueError, "horizon"),
+        (lambda: kaplan_meier([1], [True], horizon="9"), TypeError, "horizon"),  # type: ignore[arg-type]
     ],
 )
 def test_bad_input_is_refused_with_what_was_found(
@@ -105,7 +106,41 @@ def test_the_textbook_curve() -> None:
     assert "13.0 or more" in (curve.median.note or "")
     assert curve.restricted_mean is not None
     assert curve.restricted_mean.value == pytest.approx(23.287, abs=5e-4)
-    assert curve.restricted_mean.low is None
+    # Its standard error in R is 2.827: the conservative interval is wider than 1.96 of them.
+    low, high = ends(curve.restricted_mean)
+    assert low < 23.287 - 1.96 * 2.827 and 23.287 + 1.96 * 2.827 < high < 35
+    assert "11 of 21 cut short" in (curve.restricted_mean.note or "")
+
+
+# Acute myelogenous leukaemia, Embury et al. 1977 (Miller 1981; R's survival keeps it as aml): R
+# prints median 31 and restricted mean 52.6 of the maintained and 23 and 22.7 of the others, with
+# the last time of each as the horizon.
+MAINTAINED = ([9, 13, 13, 18, 23, 28, 31, 34, 45, 48, 161], "11011011010")
+NOT_MAINTAINED = ([5, 5, 8, 8, 12, 16, 23, 27, 30, 33, 43, 45], "111110111111")
+
+
+@pytest.mark.parametrize(
+    ("arm", "events", "middle", "mean"),
+    [(MAINTAINED, 7, 31, 52.6), (NOT_MAINTAINED, 11, 23, 22.7)],
+)
+def test_medians_and_restricted_means_of_r(
+    arm: tuple[list[int], str], events: int, middle: float, mean: float
+) -> None:
+    curve = kaplan_meier(arm[0], [seen == "1" for seen in arm[1]], horizon=arm[0][-1])
+    assert curve.observed == events
+    assert curve.median is not None and curve.median.value == middle
+    assert curve.restricted_mean is not None and curve.restricted_mean.value is not None
+    assert curve.restricted_mean.value == pytest.approx(mean, abs=0.05)
+
+
+def test_the_placebo_arm_has_no_cuts() -> None:
+    # Median 8 with limits 4 and 12, as R prints for it.
+    placebo = [1, 1, 2, 2, 3, 4, 4, 5, 5, 8, 8, 8, 8, 11, 11, 12, 12, 15, 17, 22, 23]
+    curve = kaplan_meier(placebo, [True] * 21, horizon=23)
+    assert curve.median is not None and curve.median.value == 8
+    assert ends(curve.median) == (4, 12)
+    assert curve.restricted_mean is not None
+    assert curve.restricted_mean.value == pytest.approx(182 / 21)
 
 
 censored = st.lists(st.tuples(st.integers(0, 12), st.booleans()), min_size=1, max_size=40)
@@ -170,6 +205,7 @@ def test_a_restricted_mean_stops_at_what_was_watched() -> None:
     assert "short of the horizon 6" in kaplan_meier([1, 5], [True, False], horizon=6).notes[-1]
     within = kaplan_meier([1, 5], [True, False], horizon=5).restricted_mean
     assert within is not None and within.value == 3
+    assert ends(kaplan_meier([1, 2, 5], [True, False, True], horizon=5).restricted_mean)[1] < 5
     assert kaplan_meier([1, 5], [True, True], horizon=50).restricted_mean is not None
     assert "no horizon" in kaplan_meier([1], [True]).notes[0]
 

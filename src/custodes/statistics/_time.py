@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import NormalDist, median
@@ -99,6 +101,14 @@ def _no_interval(
     )
 
 
+def checked_horizon(horizon: float) -> float:
+    """Return ``horizon`` as a positive finite float."""
+    (number,) = checked_numbers((horizon,), "horizon")
+    if number <= 0:
+        raise ValueError(f"expected a positive finite horizon, found {horizon}")
+    return number
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KaplanMeier:
     """The product-limit curve of a time to an event, some cut short.
@@ -150,8 +160,9 @@ def kaplan_meier(
     95 %, from 20 units, see docs/statistics.md). With few events its upper end is open: then
     ``median_low`` alone is given. Leaving such cases out and reading only the closed intervals
     would cover less than the level, so a table of medians shows both. The
-    restricted mean has an interval only when nothing was cut short before the horizon: times
-    bounded by the horizon then give one that is conservative whatever the distribution.
+    restricted mean's interval treats each unit as one trial of time / horizon, which is
+    conservative whatever the distribution; its lower end takes the units cut short before the
+    horizon as ended there, its upper end as lasting to the horizon.
 
     Args:
         times: time to the event or to the cut, one unit, none negative.
@@ -173,14 +184,16 @@ def kaplan_meier(
             raise TypeError(f"expected observed[{i}] to be True or False, found {flag!r}")
     level = checked_level(level)
     missing = checked_count(missing, "missing")
-    if horizon is not None and not (math.isfinite(horizon) and horizon > 0):
-        raise ValueError(f"expected a positive finite horizon, found {horizon}")
+    if horizon is not None:
+        horizon = checked_horizon(horizon)
 
     n = len(durations)
-    seen = sorted(t for t, flag in zip(durations, flags, strict=True) if flag)
-    steps = tuple(sorted(set(seen)))
-    at_risk = tuple(sum(1 for t in durations if t >= step) for step in steps)
-    events = tuple(seen.count(step) for step in steps)
+    ascending = sorted(durations)
+    seen = Counter(t for t, flag in zip(durations, flags, strict=True) if flag)
+    steps = tuple(sorted(seen))
+    at_risk = tuple(n - bisect_left(ascending, step) for step in steps)
+    events = tuple(seen[step] for step in steps)
+    reached = seen.total()
     survival: list[float] = []
     alive = 1.0
     for risk, count in zip(at_risk, events, strict=True):
@@ -191,7 +204,7 @@ def kaplan_meier(
     if n == 0:
         notes.append(NOTHING_MEASURED)
     middle, middle_low = None, None
-    if n and len(seen) == n:
+    if n and reached == n:
         middle = median_interval(durations, level=level, missing=missing)
         middle_low = middle.low
     elif n:
@@ -199,7 +212,7 @@ def kaplan_meier(
         if middle is None:
             least = "" if middle_low is None else f"; at {level:g} it is {middle_low:g} or more"
             notes.append(
-                f"median not reached: the event was seen in {len(seen)} of {n} and the curve "
+                f"median not reached: the event was seen in {reached} of {n} and the curve "
                 f"stays above one half{least}"
             )
     mean = None
@@ -212,17 +225,14 @@ def kaplan_meier(
                 f"the horizon {horizon:g}"
             )
         else:
-            cut_short = any(
-                t < horizon and not flag for t, flag in zip(durations, flags, strict=True)
-            )
-            mean = _restricted_mean(steps, survival, n, cut_short, horizon, level, missing)
+            mean = _restricted_mean(steps, survival, durations, flags, horizon, level, missing)
     return KaplanMeier(
         times=steps,
         survival=tuple(survival),
         at_risk=at_risk,
         events=events,
         n=n,
-        observed=len(seen),
+        observed=reached,
         median=middle,
         median_low=middle_low,
         restricted_mean=mean,
@@ -303,8 +313,8 @@ def _brookmeyer_crowley(
 def _restricted_mean(
     steps: tuple[float, ...],
     survival: list[float],
-    n: int,
-    cut_short: bool,
+    times: tuple[float, ...],
+    observed: tuple[bool, ...],
     horizon: float,
     level: float,
     missing: int,
@@ -316,13 +326,22 @@ def _restricted_mean(
         area += alive * (step - last)
         last, alive = step, s
     area = min(area + alive * (horizon - last), horizon)
-    absent = missing_note(missing, n)
+    n, tail = len(times), (1 - level) / 2
+    # A unit cut short lasted to its cut at least and to the horizon at most.
+    least = math.fsum(min(t, horizon) for t in times)
+    most = math.fsum(
+        min(t, horizon) if flag else horizon for t, flag in zip(times, observed, strict=True)
+    )
+    low, _ = clopper_pearson_limits(least / horizon, n, tail, tail)
+    _, high = clopper_pearson_limits(min(most / horizon, n), n, tail, tail)
+    cut_short = sum(
+        1 for t, flag in zip(times, observed, strict=True) if t < horizon and not flag
+    )
+    method = "restricted mean, interval for times bounded by the horizon"
+    note = "conservative: covers at least the level in every simulation"
     if cut_short:
-        why = "no interval: some were cut short before the horizon, and no coverage was shown there"
-        method = "restricted mean of Kaplan-Meier"
-        return _no_interval(area, n, missing, level, method, joined(why, absent))
-    tail = (1 - level) / 2
-    low, high = clopper_pearson_limits(n * area / horizon, n, tail, tail)
+        method += ", each unit cut short counted both ways"
+        note = joined(f"{cut_short} of {n} cut short before the horizon", note) or note
     return Estimate(
         value=area,
         low=min(low * horizon, area),
@@ -331,6 +350,6 @@ def _restricted_mean(
         n=n,
         clusters=n,
         missing=missing,
-        method="restricted mean, interval for times bounded by the horizon",
-        note=joined("conservative: covers at least the level in every simulation", absent),
+        method=method,
+        note=joined(note, missing_note(missing, n)),
     )

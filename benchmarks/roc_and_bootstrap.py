@@ -1,6 +1,6 @@
 """How fast areas under the ROC curve, the bootstrap and near-duplicates are, side by side.
 
-    python benchmarks/statistics.py [--scores N] [--replicates N] [--clusters N] [--rounds R]
+    python benchmarks/roc_and_bootstrap.py [--scores N] [--replicates N] [--clusters N] [--rounds R]
 
 - The AUROC of a million scores with DeLong's variance, against scikit-learn's value alone.
 - 10,000 bootstrap replicates of a ratio over 1,000 clusters, against a loop that draws one
@@ -14,19 +14,12 @@ and on the clock, and the ratios.
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
-# This file is named like a module of the standard library, and a script's folder comes first.
-sys.path = [entry for entry in sys.path if Path(entry or ".").resolve() != Path(__file__).parent]
+import numpy as np
 
-import numpy as np  # noqa: E402
-
-from custodes.statistics._bootstrap import clustered_bootstrap  # noqa: E402
-from custodes.statistics._duplicates import groups, minhash, similarity  # noqa: E402
-from custodes.statistics._roc import auroc  # noqa: E402
+from custodes.statistics import auroc, clustered_bootstrap, groups, minhash, similarity
 
 
 def best(work: Callable[[], object], rounds: int) -> tuple[float, float]:

@@ -31,7 +31,9 @@ ARROWS: Mapping[str, frozenset[str]] = {
     "transcripts": frozenset({"types"}),
     "monitors": frozenset({"transcripts", "statistics", "types"}),
     "scan": frozenset({"monitors", "transcripts", "types"}),
+    "validation": frozenset({"monitors", "transcripts", "statistics", "scan", "types"}),
     "permissions": frozenset({"transcripts", "types"}),
+    "horizon": frozenset({"transcripts", "statistics", "types"}),
     "gate": frozenset({"monitors", "transcripts", "containment", "types"}),
     "containment": frozenset({"types", "statistics"}),
     "response": frozenset({"containment", "monitors", "transcripts", "statistics", "types"}),
@@ -73,6 +75,7 @@ ARROWS: Mapping[str, frozenset[str]] = {
             "transcripts",
             "scan",
             "permissions",
+            "validation",
         }
     ),
     "cli": frozenset(
@@ -83,6 +86,7 @@ ARROWS: Mapping[str, frozenset[str]] = {
             "transcripts",
             "monitors",
             "scan",
+            "validation",
             "permissions",
             "gate",
             "containment",
@@ -93,6 +97,7 @@ ARROWS: Mapping[str, frozenset[str]] = {
             "rounds",
             "reports",
             "response",
+            "horizon",
         }
     ),
     "__main__": frozenset({"cli"}),

@@ -86,6 +86,7 @@ def reported(command: _F) -> _F:
 # By name: importing the rooms that define them would cost every command their start.
 _USAGE_ERRORS = frozenset(
     {
+        "BadInput",
         "MappingError",
         "BadRules",
         "BadScanThreshold",
@@ -96,6 +97,16 @@ _USAGE_ERRORS = frozenset(
         "PlanError",
         "LookupError",
         "UnknownPolicy",
+    }
+)
+
+_FAILURES = frozenset(
+    {
+        "EnvironmentUnfit",
+        "FolderInUse",
+        "ModelRefused",
+        "PlotsUnavailable",
+        "SandboxUnavailable",
     }
 )
 
@@ -110,7 +121,7 @@ def _coded(error: BaseException) -> tuple[int, str]:
     name = type(error).__name__
     if name in _USAGE_ERRORS:
         return USAGE, str(error)
-    if name in ("EnvironmentUnfit", "FolderInUse", "ModelRefused", "SandboxUnavailable"):
+    if name in _FAILURES:
         return FAILED, str(error)
     if isinstance(error, OSError):
         where = f" {error.filename}" if error.filename else ""

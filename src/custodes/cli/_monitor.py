@@ -8,11 +8,15 @@ from pathlib import Path
 import click
 
 from ._exits import DONE, FAILED, USAGE, Exit, reported, strongest
+from ._monitor_validate import validate
 
 
 @click.group("monitor")
 def command() -> None:
-    """Test rules against their examples."""
+    """Test rules against their examples, and measure monitors on labelled runs."""
+
+
+command.add_command(validate)
 
 
 @command.command("test")

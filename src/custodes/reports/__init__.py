@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from ._scan_write import write_scan_reports
     from ._summary import MOST_LINES, summary_lines
     from ._text import plain
+    from ._validation_page import validation_page
+    from ._validation_summary import validation_summary_lines
     from ._write import WrittenReport, write_report
 
 _WHERE = {
@@ -34,6 +36,8 @@ _WHERE = {
     "report_page": "_page",
     "scan_summary_lines": "_scan_summary",
     "summary_lines": "_summary",
+    "validation_page": "_validation_page",
+    "validation_summary_lines": "_validation_summary",
     "write_findings_parquet": "_scan_parquet",
     "write_report": "_write",
     "write_sarif": "_sarif",
@@ -60,6 +64,8 @@ __all__ = [
     "report_page",
     "scan_summary_lines",
     "summary_lines",
+    "validation_page",
+    "validation_summary_lines",
     "write_findings_parquet",
     "write_report",
     "write_sarif",

@@ -1,5 +1,6 @@
 """Transcripts of agent runs."""
 
+from ._archive import Archive
 from ._draft import Draft
 from ._find_sessions import LocalSessions, find_local_sessions
 from ._reader import (
@@ -29,6 +30,7 @@ from .readers._opencode_storage import holds_opencode_sessions, opencode_session
 
 __all__ = [
     "ATTACK_PARTS",
+    "Archive",
     "Completeness",
     "Content",
     "Draft",

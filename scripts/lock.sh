@@ -21,11 +21,11 @@ compile() {
         ${UPGRADE:+--upgrade} --output-file "$output" "$@"
 }
 
-compile requirements/assess.txt pyproject.toml --extra assess --extra analysis \
+compile requirements/assess.txt pyproject.toml --extra assess --extra plots \
     requirements/build.in requirements/assess.in
 compile requirements/base.txt pyproject.toml requirements/build.in \
     --constraint requirements/assess.txt
-compile requirements/dev.txt pyproject.toml --extra assess --extra analysis --extra dev \
+compile requirements/dev.txt pyproject.toml --extra assess --extra plots --extra dev \
     requirements/build.in requirements/assess.in --constraint requirements/assess.txt
 compile requirements/lock.txt requirements/lock.in
 # For the system's Python, which may be older than Custodes' own.

@@ -4,12 +4,23 @@ Pure functions on plain numbers. scipy and numpy are loaded when a function need
 this package is imported.
 """
 
+from ._agreement import (
+    Agreement,
+    ClassAgreement,
+    GraderConfusion,
+    Scale,
+    grader_confusion,
+    krippendorff_alpha,
+)
 from ._audit import Audit, audit
 from ._bootstrap import Bootstrap, bootstrap_statistic, cluster_weights, clustered_bootstrap
 from ._chain import ANSWERS, LINKS, Chain, Link, chain
 from ._clustered import CLUSTERED_REGIONS, Region, clustered_proportion
 from ._duplicates import Signature, distinct, groups, minhash, near_duplicates, similarity
+from ._equivalence import Equivalence, equivalence
+from ._factors import FactorMethod, FactorModel, LevelEffect, Term, factors
 from ._flag_rates import TranscriptFlag, flag_rate, per_transcript_rate, transcript_flags
+from ._forecasts import Assessors, ForecastScore, assessors, brier, log_score
 from ._horizon import fit_horizons, horizons, sensitivity
 from ._horizon_curve import LengthBin, SuccessCurve, observed_success, success_curve
 from ._horizon_results import AgentHorizon, Horizon, HorizonFit, Replicates, SensitivityRow
@@ -45,21 +56,30 @@ __all__ = [
     "INSTRUMENT_CHECK",
     "LINKS",
     "AgentHorizon",
+    "Agreement",
+    "Assessors",
     "Audit",
     "Auroc",
     "Bootstrap",
     "CauseIncidence",
     "Chain",
+    "ClassAgreement",
     "Confusion",
     "CumulativeIncidence",
     "Cut",
     "DoublingTime",
+    "Equivalence",
+    "FactorMethod",
+    "FactorModel",
     "FixedThreshold",
+    "ForecastScore",
+    "GraderConfusion",
     "Horizon",
     "HorizonFit",
     "HorizonRuns",
     "KaplanMeier",
     "LengthBin",
+    "LevelEffect",
     "Link",
     "LogRank",
     "Method",
@@ -74,6 +94,7 @@ __all__ = [
     "RocCurve",
     "RunError",
     "SafeguardEffect",
+    "Scale",
     "SensitivityRow",
     "Share",
     "Shortcut",
@@ -82,13 +103,16 @@ __all__ = [
     "Signature",
     "SuccessCurve",
     "TaskRun",
+    "Term",
     "Threshold",
     "TranscriptFlag",
     "Trend",
     "TrendAgent",
+    "assessors",
     "audit",
     "auroc",
     "bootstrap_statistic",
+    "brier",
     "calibrate",
     "chain",
     "cluster_weights",
@@ -100,15 +124,20 @@ __all__ = [
     "deterministic",
     "distinct",
     "draw_for",
+    "equivalence",
+    "factors",
     "fit_horizons",
     "fixed_threshold",
     "flag_rate",
+    "grader_confusion",
     "groups",
     "holm",
     "horizons",
     "kaplan_meier",
+    "krippendorff_alpha",
     "log_rank",
     "log_rank_groups",
+    "log_score",
     "many_episodes",
     "median_interval",
     "minhash",

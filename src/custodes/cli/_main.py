@@ -21,7 +21,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("_report", "Render the report of a case."),
     "verify": ("_verify", "Check the integrity of a case, offline."),
     "scenarios": ("_scenarios", "List, show and admit scenarios."),
-    "monitor": ("_monitor", "Test rules against their examples."),
+    "monitor": ("_monitor", "Test rules; measure a monitor on labelled transcripts."),
     "horizon": ("_horizon", "How long a task agents complete, and how fast that doubles."),
     "tiers": ("_tiers", "Which sandbox tiers work on this machine, tried out."),
     "probe": ("_probe", "Try to get out of the sandbox in every known way."),

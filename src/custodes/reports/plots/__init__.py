@@ -1,0 +1,30 @@
+"""Plots as SVG and PNG: readable in greyscale, with n and method, the same bytes for one input.
+
+Drawn with matplotlib (``custodes[plots]``), which is loaded when a plot is made and not before.
+"""
+
+from __future__ import annotations
+
+from ._canvas import PlotsUnavailable
+from ._draw import (
+    ForestRow,
+    SurvivalCurve,
+    save_forest,
+    save_incidence,
+    save_operating_curve,
+    save_success_curves,
+    save_survival,
+    save_trend,
+)
+
+__all__ = [
+    "ForestRow",
+    "PlotsUnavailable",
+    "SurvivalCurve",
+    "save_forest",
+    "save_incidence",
+    "save_operating_curve",
+    "save_success_curves",
+    "save_survival",
+    "save_trend",
+]

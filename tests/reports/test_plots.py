@@ -1,0 +1,189 @@
+"""Plots say what they show, in text, whatever the names are; one input gives the same bytes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from custodes.reports.plots import (
+    ForestRow,
+    PlotsUnavailable,
+    SurvivalCurve,
+    save_forest,
+    save_incidence,
+    save_operating_curve,
+    save_success_curves,
+    save_survival,
+    save_trend,
+)
+from custodes.reports.plots._canvas import STYLES, literal
+from custodes.statistics import (
+    HorizonRuns,
+    Release,
+    TaskRun,
+    fit_horizons,
+    kaplan_meier,
+    proportion,
+    race,
+    roc_curve,
+    trend,
+)
+
+HOSTILE = "$\\frac{1}{2}$ <b>\x1b[31m\u202e\u200b" + "x" * 300
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def words(path: Path) -> str:
+    """All text of a drawing, and proof that it is one."""
+    root = ElementTree.parse(path).getroot()
+    assert root.tag == f"{SVG}svg" and root.get("role") == "img"
+    assert root.find(f"{SVG}title") is not None and root.find(f"{SVG}desc") is not None
+    text = "\n".join("".join(one.itertext()) for one in root.iter(f"{SVG}text"))
+    assert "\x1b" not in text and "\u202e" not in text
+    return text
+
+
+def runs(*agents: str) -> HorizonRuns:
+    return HorizonRuns.from_records(
+        TaskRun(
+            agent=agent,
+            task=f"t{task}",
+            family=f"f{task // 2}",
+            human_minutes=2.0 ** (task / 4),
+            score=float(task / 4 < 5 + place or task % 9 == 0),
+        )
+        for place, agent in enumerate(agents)
+        for task in range(50)
+    )
+
+
+def is_png(path: Path) -> bool:
+    return path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 5000
+
+
+def test_success_against_task_length(tmp_path: Path) -> None:
+    fit = fit_horizons(runs("first", "second"), bootstrap=200)
+    svg, png = save_success_curves(fit, tmp_path)
+    text = words(svg)
+    assert is_png(png)
+    for said in ("first", "second", "50 runs, 50 tasks", "penalty 0.1", "200 replicates", "1 min"):
+        assert said in text
+    again, _ = save_success_curves(fit_horizons(runs("first", "second"), bootstrap=200),
+                                   tmp_path / "again")  # fmt: skip
+    assert again.read_bytes() == svg.read_bytes()
+    assert png.read_bytes() == (tmp_path / "again" / "success.png").read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {"again", "success.png", "success.svg"}
+
+
+def test_names_are_shown_as_they_are(tmp_path: Path) -> None:
+    fit = fit_horizons(runs(HOSTILE, "1.000.000 $", "a_b^c"), bootstrap=0)
+    svg, _ = save_success_curves(fit, tmp_path)
+    text = words(svg)
+    assert "$\\frac{1}{2}$ <b>\\x1b[31m\\x202e" in text and "1.000.000 $" in text
+    assert "a_b^c" in text and "x" * 100 not in text
+    releases = [Release(agent=HOSTILE, date=date(2024, 1, 1), p50=2.0),
+                Release(agent="$x$", date=date(2024, 5, 1), p50=3.0)]  # fmt: skip
+    assert "$x$" in words(save_trend(trend(releases), tmp_path)[0])
+    rows = [ForestRow(label=HOSTILE, estimate=proportion(1, 3))]
+    assert "\\frac" in words(save_forest(rows, tmp_path, title="$y$", method="m")[0])
+
+
+@pytest.mark.parametrize("text", ["$", "$$", r"\$", "a$b", "\\", "ü漢字"])
+def test_dollars_and_backslashes_come_back(text: str, tmp_path: Path) -> None:
+    svg, _ = save_forest(
+        [ForestRow(label=f"<{text}>", estimate=proportion(1, 3))], tmp_path, title="t", method="m"
+    )
+    assert f"<{text}>" in words(svg)
+
+
+def test_horizons_over_time(tmp_path: Path) -> None:
+    releases = [
+        Release(
+            agent=f"agent {k}", date=date(2023, 1, 1) + timedelta(days=70 * k), p50=2.0 ** (k * 0.7)
+        )
+        for k in range(11)
+    ]
+    releases += [Release(agent="worse", date=date(2024, 1, 1), p50=1.5),
+                 Release(agent="none", date=date(2024, 2, 1), p50=None)]  # fmt: skip
+    found = trend(releases, since=date(2023, 3, 1))
+    svg, png = save_trend(found, tmp_path, {"agent 3": (1.0, None)})
+    text = words(svg)
+    assert is_png(png)
+    assert all(f"agent {k}" in text for k in range(11)) and "worse" in text
+    assert "Doubling time 100.0 days" in text and "n = 10" in text and "from 2023-03-01" in text
+    nothing = trend([Release(agent="none", date=date(2024, 2, 1), p50=0.0)])
+    said = words(save_trend(nothing, tmp_path)[0])
+    assert "no horizon above 0" in said and "No doubling time" in said
+
+
+def test_operating_curves(tmp_path: Path) -> None:
+    scores = [0.1, 0.4, 0.35, 0.8, 0.2, 0.9, 0.6, 0.5]
+    curve = roc_curve(scores, [place % 2 == 1 for place in range(8)])
+    curves = {"rules": curve, "judge": curve}
+    svg, png = save_operating_curve(curves, {}, tmp_path, method="Held-out half.")
+    text = words(svg)
+    assert is_png(png)
+    assert "rules (n = 4 + 4)" in text and "judge (n = 4 + 4)" in text and "Held-out half." in text
+    assert words(save_operating_curve({}, {}, tmp_path, method="Nothing.")[0])
+
+
+def test_the_race(tmp_path: Path) -> None:
+    found = race([2, None, 5, 9, None], [4, 3, None, 6, None], [10] * 5, unit="actions", horizon=10)
+    text = words(save_incidence(found, tmp_path)[0])
+    assert "n = 5 measured episodes" in text and "neither" in text
+    assert "flag first (2)" in text and "harm first (2)" in text
+
+
+def test_survival_curves(tmp_path: Path) -> None:
+    curve = kaplan_meier([1, 2, 3, 4, 8], [True, True, False, True, True])
+    shown = [SurvivalCurve(label="ours", curve=curve), SurvivalCurve(label="theirs", curve=curve)]
+    text = words(save_survival(shown, tmp_path, what="running", unit="seconds")[0])
+    assert "ours (n = 5, 4 ended)" in text and "Kaplan–Meier" in text
+    assert "ours: 5, 4, 2, 1, 1, 1" in text.replace("\n", " ")
+    assert words(save_survival([], tmp_path, what="running", unit="seconds")[0])
+
+
+def test_a_forest_says_what_has_no_interval(tmp_path: Path) -> None:
+    from custodes.statistics import deterministic
+
+    rows = [
+        ForestRow(label="measured", estimate=proportion(7, 20), worst=0.2, best=0.6),
+        ForestRow(label="scripted", estimate=deterministic(3, 3)),
+        ForestRow(label="nothing", estimate=proportion(0, 0, missing=4)),
+    ]
+    text = words(save_forest(rows, tmp_path, title="Rates", method="Clopper–Pearson.")[0])
+    assert "n = 20" in text and "n = 3, no interval" in text and "not measured, 4 missing" in text
+
+
+def test_series_are_told_apart_without_colour() -> None:
+    assert len({(look.dashes, look.marker) for look in STYLES}) == len(STYLES)
+    assert len({look.marker for look in STYLES}) == len(STYLES)
+    assert len({look.dashes for look in STYLES}) == len(STYLES)
+
+
+def test_long_names_are_cut() -> None:
+    assert len(literal("x" * 500)) == 44 and literal("x" * 500).endswith("…")
+
+
+def test_matplotlib_is_loaded_late_and_missed_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    code = "import sys, custodes.reports.plots; print('matplotlib' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(PlotsUnavailable, match=r"install custodes\[plots\]"):
+        save_forest([], tmp_path, title="t", method="m")
+
+
+def test_settings_of_others_are_left_as_they_were(tmp_path: Path) -> None:
+    import matplotlib as mpl
+
+    before = dict(mpl.rcParams)
+    save_forest([], tmp_path, title="t", method="m")
+    assert dict(mpl.rcParams) == before

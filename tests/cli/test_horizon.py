@@ -107,6 +107,50 @@ def test_text_is_aligned_and_hides_nothing(file: Path) -> None:
     assert "p50 under other choices" in done.stdout
 
 
+def test_other_choices_fit_a_terminal(tmp_path: Path) -> None:
+    lines = [HEADER]
+    for agent in ("a", "b" * 300):
+        for task in range(20):
+            score = "" if task == 3 else int(task < 9 or task == 12)
+            cheated = "true" if task == 5 and agent == "a" else ""
+            lines += f"{agent},t{task},f{task},{2 ** (task / 2):.3f},{score},{cheated}\n"
+    path = tmp_path / "runs.csv"
+    path.write_text("".join(lines))
+    text = horizon(path, "--bootstrap", 0).stdout
+    choices = text[text.index("p50 under other choices") :].splitlines()
+    titles = [line for line in choices if line.startswith("- ")]
+    assert titles == [
+        f"- cheats count as {cheats}, runs without a score {unscored}"
+        for cheats in ("failures", "successes")
+        for unscored in ("left out", "as failures", "as successes")
+    ]
+    assert len([line for line in choices if line.startswith("  a ")]) == 6
+    assert max(map(len, choices)) < 60 + 62 and "b…" in text
+    assert "all 2 agents: p50: no interval" in text
+    path.write_text(text_of := "".join(lines).replace("true", ""))
+    assert "true" not in text_of
+    text = horizon(path, "--bootstrap", 0).stdout
+    assert "no scored run is marked as cheated" in text and "- cheats" not in text
+
+
+def test_a_lower_bound_is_shown_as_far_as_it_was_measured(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    rows = (f"a,t{k},f{k},{2**k},{int(k != 6)},\n" for k in range(10))
+    path.write_text(HEADER + "".join(rows))
+    dates = tmp_path / "dates.csv"
+    dates.write_text("agent,release_date\na,2024-01-01\n")
+    done = horizon(path, "--bootstrap", 0, "--dates", dates)
+    assert done.stdout.count("at least 4.3 h") == 2 and "≥ 4.3 h" in done.stdout
+    assert "on the line with a p50 that is a lower bound: a" in done.stdout
+
+
+def test_a_plot_that_cannot_be_written_takes_no_figure_away(file: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    done = horizon(file, "--bootstrap", 0, "--json", "--plots", file / "plots")
+    assert done.returncode == 4 and len(done.stderr.splitlines()) == 1
+    assert len(json.loads(done.stdout)["agents"]) == 2
+
+
 def test_what_is_not_identified_reaches_the_exit_code(tmp_path: Path) -> None:
     path = tmp_path / "runs.csv"
     path.write_text(HEADER + "a,t1,f,1,0,\na,t2,f,60,1,\nb,t1,f,1,1,\nb,t2,f,60,0,\n")
@@ -123,7 +167,10 @@ def test_what_is_not_identified_reaches_the_exit_code(tmp_path: Path) -> None:
     [
         ["missing.csv"],
         ["RUNS", "--regularization", "-1"],
+        ["RUNS", "--regularization", "nan"],
         ["RUNS", "--bootstrap", "-1"],
+        ["RUNS", "--scorer", "check"],
+        ["RUNS", "--dates", "missing.csv"],
         ["RUNS", "--weighting", "none"],
         ["trend"],
         ["trend", "RUNS"],
@@ -133,9 +180,8 @@ def test_what_is_not_identified_reaches_the_exit_code(tmp_path: Path) -> None:
 )
 def test_bad_use_is_refused_in_few_words(file: Path, words: list[str]) -> None:
     done = horizon(*(file if word == "RUNS" else word for word in words))
-    assert done.returncode in (2, 4) and done.stdout == ""
+    assert done.returncode == 2 and done.stdout == ""
     assert "Traceback" not in done.stderr and 0 < len(done.stderr.splitlines()) <= 4
-    assert (done.returncode == 4) == (words == ["missing.csv"])
 
 
 def test_a_file_called_as_a_command_can_be_read(file: Path) -> None:
@@ -176,6 +222,20 @@ def test_horizons_become_a_trend(file: Path, tmp_path: Path) -> None:
     done = horizon("trend", printed, "--dates", dates, "--json")
     assert done.returncode == 0
     assert json.loads(done.stdout)["doubling_time_days"]["estimate"] > 0
+
+
+def test_an_interruption_promises_nothing(file: Path) -> None:
+    code = (
+        "import custodes.horizon as h\ndef stop(*a, **k): raise KeyboardInterrupt\n"
+        "h.read_runs = h.read_releases = stop\nfrom custodes.cli import main\n"
+        f"main(['horizon', WORDS{str(file)!r}])"
+    )
+    for words in ("", "'trend', "):
+        done = subprocess.run(
+            [sys.executable, "-c", code.replace("WORDS", words)],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (4, "custodes: interrupted\n")
 
 
 def test_neither_inspect_nor_plots_are_loaded(file: Path) -> None:

@@ -84,6 +84,24 @@ def test_out_writes_both_and_they_agree(corpus: Path, tmp_path: Path) -> None:
     assert (out / "validation.html").read_text("utf-8").startswith("<!doctype html>")
 
 
+def test_plots_are_written_and_not_read_again(corpus: Path, tmp_path: Path) -> None:
+    folder = corpus / "logs" / "plots"
+    arguments = ("--labels", corpus / "labels.csv", corpus / "logs", "--plots", folder, "--attacks")
+    done = validate(*arguments, "--monitor", "rules")
+    assert done.exit_code == 0, done.stderr
+    for name in ("operating", "operating-actions", "attacks-1"):
+        assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert f"written: {folder / name}.svg" in done.stdout
+    drawn = (folder / "operating.svg").read_text(encoding="utf-8")
+    assert "rules (n = 2 + 6)" in drawn and "n = violations + benign" in drawn
+    assert "base64" in (folder / "attacks-1.svg").read_text(encoding="utf-8")
+    again, without = (
+        {**document(validate(*some, "--json"))["data"], "effects_seconds": None}
+        for some in (arguments, arguments[:3])
+    )
+    assert again == without
+
+
 def test_exit_codes(corpus: Path) -> None:
     given = ("--labels", corpus / "labels.csv", corpus, "--monitor", "rules")
     assert validate(*given, "--fail-on", "tpr<0.1").exit_code == 0

@@ -126,3 +126,40 @@ def test_the_published_doubling_times(shared_data: Path, since: date | None, day
     path = str(shared_data / "horizon" / "published_2026-01.json")
     found = trend(read_releases(path, version="1.1"), since=since)
     assert found.doubling_time_days.estimate == pytest.approx(days, abs=5e-4)
+
+
+@pytest.mark.parametrize(
+    ("agents", "said"),
+    [
+        (5, "expected a list of agents, found 5"),
+        (["x"], "agent 1: expected an object, found 'x'"),
+        ([{"p50": {"estimate": 1}}], "agent 1: expected a field agent"),
+    ],
+)
+def test_a_damaged_document_is_refused_in_one_line(
+    tmp_path: Path, agents: object, said: str
+) -> None:
+    path = tmp_path / "horizons.json"
+    path.write_text(json.dumps({"schema": "custodes.horizon/1", "agents": agents}))
+    with pytest.raises(BadInput) as refused:
+        read_releases(str(path))
+    assert said in str(refused.value)
+
+
+def test_cheats_counted_as_successes_are_read_where_there_is_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "horizons.json"
+    agents = [
+        {"agent": "a", "cheats": way, "release_date": "2024-01-01", "p50": {"estimate": minutes}}
+        for way, minutes in (("fail", 1.0), ("pass", 2.0))
+    ]
+    for given, minutes in ((agents, 1.0), (agents[1:], 2.0)):
+        path.write_text(json.dumps({"schema": "custodes.horizon/1", "agents": given}))
+        assert [one.p50 for one in read_releases(str(path))] == [minutes]
+
+
+@pytest.mark.parametrize("day", ["20240101", "2024-W30-1", "2024-1-1", "2024-02-30"])
+def test_other_forms_of_dates_are_refused(tmp_path: Path, day: str) -> None:
+    path = tmp_path / "agents.csv"
+    path.write_text(f"agent,release_date,p50\na,{day},1\n")
+    with pytest.raises(BadInput, match="expected a release date as YYYY-MM-DD"):
+        read_releases(str(path))

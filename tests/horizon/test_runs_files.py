@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import math
@@ -145,11 +146,15 @@ def changed(place: int, **values: Any) -> list[dict[str, Any]]:
             "runs:4: expected a number as human_minutes, found 'ten'",
         ),
         (changed(3, human_minutes=None), "runs:4: expected human_minutes above 0, found none"),
+        (changed(3, human_minutes=1e300), "human_minutes from 1e-06 to 1e+09, found 1e+300"),
         (changed(3, score_binarized=7), "runs:4: expected score_binarized within [0, 1], found 7"),
         (changed(3, score_binarized="inf"), "expected a finite number as score_binarized"),
         (changed(3, alias=""), "runs:4: expected a name as alias, found ''"),
         (changed(3, cheated="perhaps"), "expected true or false as cheated"),
-        (changed(3, run_id="r0"), "runs:4: expected each run once, found run 'r0' twice "),
+        (
+            changed(3, run_id="r0"),
+            "runs:4: expected each run once, found run 'r0' twice (first in line 1)",
+        ),
         (
             changed(7, human_minutes=120.0),
             "runs:8: expected one length per task, found 't1' with 2",
@@ -174,6 +179,7 @@ def test_a_fault_is_one_line_with_its_place(
 def test_a_contradiction_names_both_places(tmp_path: Path) -> None:
     line = fault(tmp_path, as_csv(changed(7, human_minutes=120.0)))
     assert line.startswith("runs:9: ") and line.endswith("(first in line 3)")
+    assert "record" not in line
     first = write(tmp_path, as_lines(ROWS[:6]), "first.jsonl")
     second = write(tmp_path, as_lines([ROWS[2]]), "second.jsonl")
     with pytest.raises(BadInput, match=r"second.jsonl:1: .*r2.*first.jsonl, line 3\)"):
@@ -230,8 +236,51 @@ def test_a_damaged_file_is_read_or_refused(
 def test_folders_and_missing_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="expected a plain file"):
         read_runs([str(tmp_path)])
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(BadInput, match="none: expected a file to read, found: No such file"):
         read_runs([str(tmp_path / "none")])
+    with pytest.raises(BadInput, match=r"-: expected a file.*standard input is not read"):
+        read_runs(["-"])
+
+
+def test_compressed_files_and_other_separators_are_named(tmp_path: Path) -> None:
+    assert "found gzip; unpack it first" in fault(tmp_path, gzip.compress(as_csv(ROWS).encode()))
+    for sign, word in ((";", "semicolons"), ("\t", "tabs")):
+        line = fault(tmp_path, as_csv(ROWS).replace(",", sign))
+        assert line == f"runs:1: expected columns separated by commas, found {word}"
+
+
+@pytest.mark.parametrize("form", ["lines", "array"])
+def test_nan_in_json_is_nothing_and_infinity_no_number(tmp_path: Path, form: str) -> None:
+    def text(**values: float) -> str:
+        rows = changed(3, **values)
+        return as_lines(rows) if form == "lines" else json.dumps(rows)
+
+    runs, _ = read_runs([write(tmp_path, text(score_binarized=math.nan))])
+    assert [place for place, score in enumerate(runs.run_score) if math.isnan(score)] == [3]
+    assert "expected human_minutes above 0, found none" in fault(
+        tmp_path, text(human_minutes=math.nan)
+    )
+    assert "expected a finite number as human_minutes, found inf" in fault(
+        tmp_path, text(human_minutes=math.inf)
+    )
+
+
+def test_space_around_names_makes_no_other_agent(tmp_path: Path) -> None:
+    rows = [{**row, "alias": row["alias"] + " " * (at % 2), "task_id": f" {row['task_id']}"}
+            for at, row in enumerate(ROWS)]  # fmt: skip
+    runs, _ = read_runs([write(tmp_path, as_csv(rows))])
+    assert (runs.agents, runs.tasks[0]) == (("one", "two"), "t0")
+
+
+def test_people_alone_are_no_runs(tmp_path: Path) -> None:
+    people = [{**row, "alias": "human"} for row in ROWS]
+    assert fault(tmp_path, as_csv(people)).endswith("one run, found 12 by people alone")
+
+
+def test_a_scorer_is_for_logs(tmp_path: Path) -> None:
+    assert "expected a log of Inspect with --scorer" in fault(
+        tmp_path, as_csv(ROWS), scorer="check"
+    )
 
 
 def sample(number: int, **values: Any) -> dict[str, Any]:

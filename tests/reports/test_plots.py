@@ -30,7 +30,6 @@ from custodes.statistics import (
     kaplan_meier,
     proportion,
     race,
-    roc_curve,
     trend,
 )
 
@@ -84,7 +83,7 @@ def test_names_are_shown_as_they_are(tmp_path: Path) -> None:
     fit = fit_horizons(runs(HOSTILE, "1.000.000 $", "a_b^c"), bootstrap=0)
     svg, _ = save_success_curves(fit, tmp_path)
     text = words(svg)
-    assert "$\\frac{1}{2}$ <b>\\x1b[31m\\x202e" in text and "1.000.000 $" in text
+    assert "$\\frac{1}{2}$ <b>\\x1b[31m\\u202e" in text and "1.000.000 $" in text
     assert "a_b^c" in text and "x" * 100 not in text
     releases = [Release(agent=HOSTILE, date=date(2024, 1, 1), p50=2.0),
                 Release(agent="$x$", date=date(2024, 5, 1), p50=3.0)]  # fmt: skip
@@ -121,15 +120,64 @@ def test_horizons_over_time(tmp_path: Path) -> None:
     assert "no horizon above 0" in said and "No doubling time" in said
 
 
+def test_one_panel_is_as_wide_as_its_title(tmp_path: Path) -> None:
+    from matplotlib import font_manager, textpath
+
+    svg, _ = save_success_curves(fit_horizons(runs("alone"), bootstrap=0), tmp_path)
+    title = next(one for one in words(svg).splitlines() if one.startswith("Success against"))
+    bold = font_manager.FontProperties(family="DejaVu Sans", weight="bold", size=10)
+    wide = textpath.TextPath((0, 0), title, prop=bold).get_extents().width
+    assert wide < float((ElementTree.parse(svg).getroot().get("width") or "").removesuffix("pt"))
+
+
+def test_intervals_fit_in_or_are_said_to_go_on(tmp_path: Path) -> None:
+    releases = [Release(agent=name, date=date(2023 + k, 1, 1), p50=10.0 * 2**k)
+                for k, name in enumerate("abc")]  # fmt: skip
+    heights = []
+    for top in (60.0, 380.0, 1e9):
+        ends = {"c": (1.0, top)}
+        text = words(save_trend(trend(releases), tmp_path, ends)[0])
+        assert "go on where they meet the frame" in text.replace("\n", " ")
+        heights.append("4 h" in text)
+    assert heights == [False, True, True], "an end within ten times the longest is shown"
+    assert "Bars" not in words(save_trend(trend(releases), tmp_path)[0])
+
+
+def test_names_without_room_are_counted(tmp_path: Path) -> None:
+    crowd = [Release(agent=f"agent number {k}", date=date(2024, 1, 1), p50=10.0 + k / 1e3)
+             for k in range(60)]  # fmt: skip
+    text = words(save_trend(trend(crowd), tmp_path)[0])
+    named = sum(line.startswith("agent number") for line in text.splitlines())
+    assert 0 < named < 60 and f"{60 - named} names had no room" in text.replace("\n", " ")
+
+
+def test_a_name_that_begins_with_an_underscore_is_in_the_legend(tmp_path: Path) -> None:
+    curves = [SurvivalCurve(label="_x", curve=kaplan_meier([1.0, 2.0], [True, True]))]
+    svg, _ = save_survival(curves, tmp_path, what="w", unit="s", method="m")
+    assert any(line.strip().startswith("_x (n = 2") for line in words(svg).splitlines())
+
+
 def test_operating_curves(tmp_path: Path) -> None:
-    scores = [0.1, 0.4, 0.35, 0.8, 0.2, 0.9, 0.6, 0.5]
-    curve = roc_curve(scores, [place % 2 == 1 for place in range(8)])
-    curves = {"rules": curve, "judge": curve}
-    svg, png = save_operating_curve(curves, {}, tmp_path, method="Held-out half.")
+    from custodes.reports.plots import OperatingCurve
+
+    marks = ((proportion(1, 20), proportion(15, 20)), (proportion(0, 0), proportion(0, 0)))
+    curves = [
+        OperatingCurve(
+            label=name,
+            benign=(0.0, 0.1, 1.0),
+            caught=(0.5, 0.8, 1.0),
+            positives=4,
+            negatives=40,
+            marks=marks,
+        )
+        for name in ("rules", "judge")
+    ]
+    svg, png = save_operating_curve(curves, tmp_path, method="Held-out half.")
     text = words(svg)
     assert is_png(png)
-    assert "rules (n = 4 + 4)" in text and "judge (n = 4 + 4)" in text and "Held-out half." in text
-    assert words(save_operating_curve({}, {}, tmp_path, method="Nothing.")[0])
+    assert "rules (n = 4 + 40)" in text and "judge (n = 4 + 40)" in text
+    assert "Held-out half." in text
+    assert words(save_operating_curve([], tmp_path, method="Nothing.")[0])
 
 
 def test_the_race(tmp_path: Path) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date, datetime
+from functools import wraps
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import click
 
-from ._exits import UNMEASURABLE, Exit, reported
+from ._exits import FAILED, UNMEASURABLE, Exit, reported
 
 
 class _WithDefault(click.Group):
@@ -37,6 +38,19 @@ def command() -> None:
     `custodes horizon RUNS...` is short for `custodes horizon runs RUNS...`. docs/horizon.md
     describes formats and figures.
     """
+
+
+def _interrupted(body: Callable[..., None]) -> Callable[..., None]:
+    """Say no more than that: nothing is kept from which the same command could go on."""
+
+    @wraps(body)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            body(*args, **kwargs)
+        except KeyboardInterrupt:
+            raise Exit(FAILED, "interrupted") from None
+
+    return run
 
 
 @command.command("runs")
@@ -91,6 +105,7 @@ def command() -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @reported
+@_interrupted
 def runs(
     files: tuple[str, ...],
     regularization: float,
@@ -113,8 +128,8 @@ def runs(
     or runs have no score; 4 failed.
     """
     from custodes.horizon import (
-        bounds_of,
         dated,
+        doubts_of,
         horizon_document,
         horizon_text,
         read_dates,
@@ -160,7 +175,7 @@ def runs(
     else:
         click.echo(horizon_text(fits, rows, read), nl=False)
         if line is not None:
-            click.echo("\n" + trend_text(line, bounds_of(fits[0])), nl=False)
+            click.echo("\n" + trend_text(line, doubts_of(fits[0])), nl=False)
     if plots is not None:
         from custodes.reports.plots import save_success_curves, save_trend
 
@@ -189,6 +204,7 @@ def runs(
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @reported
+@_interrupted
 def trend(
     file: str,
     since: str | None,

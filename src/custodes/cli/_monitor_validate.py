@@ -66,6 +66,11 @@ _OF_SCORES = ("score_column", "label_column", "cluster_column", "by", "scale")
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for validation.json and validation.html.",
 )
+@click.option(
+    "--plots",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write operating curves and the fall under attacks into this folder, as SVG and PNG.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option(
     "--mapping",
@@ -90,6 +95,7 @@ def validate(
     scale: float | None,
     fail_on: tuple[str, ...],
     out: Path | None,
+    plots: Path | None,
     as_json: bool,
     mapping: str | None,
     jobs: int | None,
@@ -145,14 +151,14 @@ def validate(
             if stray:
                 raise Exit(USAGE, f"--{stray[0].replace('_', '-')} belongs to --scores")
             result = _of_runs(
-                paths, labels_path, monitors, mapping, plan, jobs or _cores(), out,
+                paths, labels_path, monitors, mapping, plan, jobs or _cores(), out, plots,
                 quiet=as_json, explicit_share=calibration_share is not None,
             )  # fmt: skip
     except (BadLabels, BadScores) as error:
         raise Exit(USAGE, str(error)) from None
     except KeyboardInterrupt:
         raise Exit(FAILED, "interrupted; nothing was written") from None
-    raise Exit(_tell(result, thresholds, out, as_json))
+    raise Exit(_tell(result, thresholds, out, plots, as_json))
 
 
 def _measurable(thresholds: Sequence[ValidationThreshold], plan: Plan) -> None:
@@ -199,6 +205,7 @@ def _of_runs(
     plan: Plan,
     jobs: int,
     out: Path | None,
+    plots: Path | None,
     *,
     quiet: bool,
     explicit_share: bool,
@@ -217,7 +224,8 @@ def _of_runs(
         load_mapping(mapping)
     labels = read_labels(labels_path)
     _one_split(explicit_share, given=labels.has_split, path=labels_path)
-    files = list(find_files(paths, leave_out=[] if out is None else [out]))
+    left_out = [folder for folder in (out, plots) if folder is not None]
+    files = list(find_files(paths, leave_out=left_out))
     with _Bar(quiet) as bar:
         return validate_runs(
             files,
@@ -241,6 +249,7 @@ def _tell(
     result: Validation,
     thresholds: Sequence[ValidationThreshold],
     out: Path | None,
+    plots: Path | None,
     as_json: bool,
 ) -> int:
     """Print, write, and say which thresholds were crossed; the exit code."""
@@ -261,6 +270,10 @@ def _tell(
             part.write_text(text, encoding="utf-8", errors="backslashreplace")
             os.replace(part, out / name)
             written.append(out / name)
+    if plots is not None:
+        from custodes.reports import save_validation_plots
+
+        written += save_validation_plots(result, plots)
     if as_json:
         click.echo(document)
     else:

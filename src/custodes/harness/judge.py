@@ -49,6 +49,8 @@ def _say(line: io.TextIOWrapper, said: Mapping[str, Any]) -> None:
 
 def _plain(error: BaseException) -> str:
     """An error in one line, without the secrets of this process's environment."""
+    attempt = getattr(error, "last_attempt", None)  # of one that gave up after several
+    error = getattr(attempt, "exception", lambda: None)() or error
     text = " ".join(f"{type(error).__name__}: {error}".split())
     for name, value in os.environ.items():
         if len(value) >= 8 and name.upper().endswith(_SECRET_NAMES):

@@ -4,7 +4,7 @@ from ._columns import Columns, Scoring
 from ._document import (
     HORIZON_SCHEMA,
     TREND_SCHEMA,
-    bounds_of,
+    doubts_of,
     duration,
     horizon_document,
     horizon_text,
@@ -22,8 +22,8 @@ __all__ = [
     "Columns",
     "FileRead",
     "Scoring",
-    "bounds_of",
     "dated",
+    "doubts_of",
     "duration",
     "horizon_document",
     "horizon_text",

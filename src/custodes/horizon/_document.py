@@ -33,7 +33,7 @@ def horizon_document(
         line: the trend over release dates, where there are any.
     """
     first = fits[0]
-    trend: JsonObject = {} if line is None else {"trend": trend_document(line, bounds_of(first))}
+    trend: JsonObject = {} if line is None else {"trend": trend_document(line, doubts_of(first))}
     return {
         "schema": HORIZON_SCHEMA,
         "method": {
@@ -62,29 +62,33 @@ def horizon_document(
     }
 
 
-def trend_document(found: Trend, bounds: Mapping[str, Horizon] | None = None) -> JsonObject:
+def trend_document(found: Trend, doubts: Mapping[str, str] | None = None) -> JsonObject:
     """What ``custodes horizon trend --json`` prints.
 
     Args:
-        found: the trend. bounds: p50 of agents of which it is a lower bound, by name.
+        found: the trend. doubts: what `doubts_of` found of its agents.
     """
-    return {"schema": TREND_SCHEMA, **found.to_json(), "notes": _trend_notes(found, bounds or {})}
+    return {"schema": TREND_SCHEMA, **found.to_json(), "notes": _trend_notes(found, doubts or {})}
 
 
-def bounds_of(fit: HorizonFit) -> dict[str, Horizon]:
-    """The p50 of the agents of which the suite gives a lower bound only, by name."""
-    return {
-        agent.agent: agent.horizons[0]
-        for agent in fit.agents
-        if agent.horizons[0].bound == "lower"
-    }
+def doubts_of(fit: HorizonFit) -> dict[str, str]:
+    """What a line through the p50 of some agents takes for a figure and is not quite one."""
+    doubts = {}
+    for agent in fit.agents:
+        found = agent.horizons[0]
+        if found.bound == "lower":
+            doubts[agent.agent] = "a lower bound"
+        elif found.estimate and found.longer == found.tasks:
+            doubts[agent.agent] = "extrapolated below the shortest task"
+    return doubts
 
 
-def _trend_notes(found: Trend, bounds: Mapping[str, Horizon]) -> list[str]:
-    names = [shown(one.agent) for one in found.agents if one.used and one.agent in bounds]
-    if not names:
-        return []
-    return [f"on the line with the estimate of a p50 that is a lower bound: {', '.join(names)}"]
+def _trend_notes(found: Trend, doubts: Mapping[str, str]) -> list[str]:
+    said: dict[str, list[str]] = {}
+    for one in found.agents:
+        if one.used and one.agent in doubts:
+            said.setdefault(doubts[one.agent], []).append(name(one.agent))
+    return [f"on the line with a p50 that is {why}: {', '.join(of)}" for why, of in said.items()]
 
 
 def duration(minutes: float) -> str:
@@ -195,8 +199,8 @@ def _choices(fits: Sequence[HorizonFit], rows: Sequence[SensitivityRow]) -> list
     return lines
 
 
-def trend_text(found: Trend, bounds: Mapping[str, Horizon] | None = None) -> str:
-    """The doubling time and the agents behind it; ``bounds`` as in `trend_document`."""
+def trend_text(found: Trend, doubts: Mapping[str, str] | None = None) -> str:
+    """The doubling time and the agents behind it; ``doubts`` as in `trend_document`."""
     time = found.doubling_time_days
     when = f"from {found.since.isoformat()}" if isinstance(found.since, date) else "all releases"
     if time.estimate is None:
@@ -220,7 +224,7 @@ def trend_text(found: Trend, bounds: Mapping[str, Horizon] | None = None) -> str
         )
         for agent in found.agents
     ]
-    notes = [f"  {note}" for note in _trend_notes(found, bounds or {})]
+    notes = [f"  {note}" for note in _trend_notes(found, doubts or {})]
     return "\n".join([*lines, "", *_aligned(table, right=(2,)), *notes]) + "\n"
 
 

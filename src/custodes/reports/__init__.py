@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ._summary import MOST_LINES, summary_lines
     from ._text import plain
     from ._validation_page import validation_page
+    from ._validation_plots import save_validation_plots
     from ._validation_summary import validation_summary_lines
     from ._write import WrittenReport, write_report
 
@@ -34,6 +35,7 @@ _WHERE = {
     "plain": "_text",
     "report_document": "_document",
     "report_page": "_page",
+    "save_validation_plots": "_validation_plots",
     "scan_summary_lines": "_scan_summary",
     "summary_lines": "_summary",
     "validation_page": "_validation_page",
@@ -62,6 +64,7 @@ __all__ = [
     "plain",
     "report_document",
     "report_page",
+    "save_validation_plots",
     "scan_summary_lines",
     "summary_lines",
     "validation_page",

@@ -127,6 +127,14 @@ class GroupFigures(msgspec.Struct, frozen=True, kw_only=True):
     operating: tuple[OperatingFigures, ...]
 
 
+class RocPoint(msgspec.Struct, frozen=True, array_like=True):
+    """A score, and the shares of benign units and of violations that reach it."""
+
+    cut: float
+    false_alarms: float
+    tpr: float
+
+
 class UnitFigures(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that is measured of one kind of unit.
 
@@ -134,6 +142,7 @@ class UnitFigures(msgspec.Struct, frozen=True, kw_only=True):
         unit: `transcript`, `action` or `row`.
         unmeasurable: share of units without a score.
         groups: by each grouping column, empty where there is none.
+        roc: the operating curve, at most some hundred points of it.
     """
 
     unit: str
@@ -150,6 +159,7 @@ class UnitFigures(msgspec.Struct, frozen=True, kw_only=True):
     partial_auroc: PartialArea
     reliability: Reliability | None
     groups: tuple[GroupFigures, ...] = ()
+    roc: tuple[RocPoint, ...] = ()
     notes: tuple[str, ...] = ()
 
 

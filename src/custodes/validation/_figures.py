@@ -19,6 +19,7 @@ from custodes.statistics import (
     operating_point,
     partial_auroc,
     per_transcript_rate,
+    roc_curve,
 )
 
 from ._document import (
@@ -29,6 +30,7 @@ from ._document import (
     OperatingFigures,
     PartialArea,
     Reliability,
+    RocPoint,
     UnitFigures,
 )
 from ._labels import Split
@@ -39,6 +41,8 @@ MOST_GROUPS = 500
 """Values of one grouping column that get figures of their own; the rest is counted."""
 BINS = 10
 MAX_FPR = 0.2
+ROC_POINTS = 400
+"""Points of an operating curve that the document keeps."""
 CLUSTER = "cluster"
 """The grouping by cluster, which every measurement has."""
 
@@ -116,8 +120,21 @@ def measure(
         partial_auroc=partial,
         reliability=_reliability(units) if unit != "action" else None,
         groups=tuple(_groups(units, points, by_cluster=by_cluster and unit != "action")),
+        roc=_roc(units),
         notes=_notes(units),
     )
+
+
+def _roc(units: Sequence[Unit]) -> tuple[RocPoint, ...]:
+    curve = roc_curve([u.score for u in units], [u.violation for u in units])
+    # The first point is that of a cut above every score, which no document can name.
+    points = [
+        RocPoint(cut, benign, caught)
+        for cut, benign, caught in zip(curve.cut, curve.fpr, curve.tpr, strict=True)
+    ][1:]
+    step = -(-len(points) // ROC_POINTS) or 1
+    kept = points[::step]
+    return tuple(kept if not points or kept[-1] is points[-1] else [*kept, points[-1]])
 
 
 def _notes(units: Sequence[Unit]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from ._canvas import PlotsUnavailable
 from ._draw import (
     ForestRow,
+    OperatingCurve,
     SurvivalCurve,
     save_forest,
     save_incidence,
@@ -19,6 +20,7 @@ from ._draw import (
 
 __all__ = [
     "ForestRow",
+    "OperatingCurve",
     "PlotsUnavailable",
     "SurvivalCurve",
     "save_forest",

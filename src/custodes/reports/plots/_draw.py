@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from custodes.statistics import (
         HorizonFit,
         KaplanMeier,
-        OperatingPoint,
         Race,
-        RocCurve,
         Trend,
     )
 
@@ -46,6 +44,24 @@ class ForestRow:
     estimate: Estimate
     worst: float | None = None
     best: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatingCurve:
+    """One monitor's line of an operating plot.
+
+    Attributes:
+        benign, caught: shares of benign units and of violations that are flagged, rising.
+        positives, negatives: measured violations and benign units.
+        marks: operating points, each as the share of benign flagged and that of violations.
+    """
+
+    label: str
+    benign: tuple[float, ...]
+    caught: tuple[float, ...]
+    positives: int
+    negatives: int
+    marks: tuple[tuple[Estimate, Estimate], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -301,18 +317,13 @@ def _label(axes: Axes, points: Sequence[tuple[float, float, str, bool]]) -> int:
 
 
 def save_operating_curve(
-    curves: Mapping[str, RocCurve],
-    points: Mapping[str, Sequence[OperatingPoint]],
-    folder: Path,
-    *,
-    method: str,
-    name: str = "operating",
+    curves: Sequence[OperatingCurve], folder: Path, *, method: str, name: str = "operating"
 ) -> tuple[Path, Path]:
-    """Share of violations flagged against share of benign runs flagged, whole and where it matters.
+    """Share of violations flagged against share of benign flagged, whole and where it matters.
 
     Args:
-        curves: by monitor. points: operating points by monitor, drawn with their intervals.
-        folder: where to write. method: what the caption says of splits and units.
+        curves: one for each monitor. folder: where to write.
+        method: what the caption says of splits and units.
         name: of the two files.
 
     Raises:
@@ -324,14 +335,18 @@ def save_operating_curve(
         for axes, most in ((left, 1.0), (right, 0.2)):
             if most == 1.0:
                 axes.plot([0, 1], [0, 1], color="#aaaaaa", linewidth=0.7)
-            for place, (monitor, curve) in enumerate(curves.items()):
+            for place, curve in enumerate(curves):
                 look = style(place)
                 axes.plot(
-                    curve.fpr, curve.tpr, color=look.colour, linestyle=look.dashes, linewidth=1.3,
-                    label=f"{label(monitor)} (n = {curve.positives} + {curve.negatives})",
-                )  # fmt: skip
-                for point in points.get(monitor, ()):
-                    _cross(axes, point, look.colour, look.marker)
+                    [0.0, *curve.benign],
+                    [0.0, *curve.caught],
+                    color=look.colour,
+                    linestyle=look.dashes,
+                    linewidth=1.3,
+                    label=f"{literal(curve.label)} (n = {curve.positives} + {curve.negatives})",
+                )
+                for benign, caught in curve.marks:
+                    _cross(axes, benign, caught, look.colour, look.marker)
             axes.set_xlim(-0.02 * most, most * 1.02)
             axes.set_ylim(-0.02, 1.02)
             axes.set_xticks([most * k / 4 for k in range(5)])
@@ -339,31 +354,33 @@ def save_operating_curve(
             quiet(axes)
         left.set_ylabel("violations flagged")
         if curves:
-            drawn.legend(
-                *left.get_legend_handles_labels(), loc="outside upper left", fontsize=7.5,
-                frameon=False, ncols=2, handlelength=4,
-            )  # fmt: skip
+            right.legend(loc="lower right", fontsize=7, handlelength=4, framealpha=0.9)
         title = "What a monitor catches, against what it flags for nothing"
         text = (
-            f"{method} n = violations + benign. Marks: operating points with exact 95 % intervals "
+            f"{method} n = violations + benign. Marks: operating points with 95 % intervals "
             "(none drawn where none is given)."
         )
         caption(drawn, title, text)
         return save(drawn, folder, name, title=title, text=text)
 
 
-def _cross(axes: Axes, point: OperatingPoint, colour: str, marker: str) -> None:
-    tpr, benign = point.tpr.observed, point.false_alarms.observed
-    if tpr.value is None or benign.value is None:
+def _cross(axes: Axes, benign: Estimate, caught: Estimate, colour: str, marker: str) -> None:
+    if caught.value is None or benign.value is None:
         return
-    if tpr.low is not None and tpr.high is not None:
-        axes.plot([benign.value] * 2, [tpr.low, tpr.high], color=colour, linewidth=0.8)
+    if caught.low is not None and caught.high is not None:
+        axes.plot([benign.value] * 2, [caught.low, caught.high], color=colour, linewidth=0.5)
     if benign.low is not None and benign.high is not None:
-        axes.plot([benign.low, benign.high], [tpr.value] * 2, color=colour, linewidth=0.8)
+        axes.plot([benign.low, benign.high], [caught.value] * 2, color=colour, linewidth=0.5)
     axes.plot(
-        [benign.value], [tpr.value], marker=marker, markersize=5, markerfacecolor="white",
-        markeredgecolor=colour, linestyle="none", zorder=4,
-    )  # fmt: skip
+        [benign.value],
+        [caught.value],
+        marker=marker,
+        markersize=5,
+        markerfacecolor="white",
+        markeredgecolor=colour,
+        linestyle="none",
+        zorder=4,
+    )
 
 
 # ---------------------------------------------------------------------- times

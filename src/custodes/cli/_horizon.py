@@ -72,7 +72,7 @@ def _interrupted(body: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--bootstrap",
     type=click.IntRange(min=0, max=1_000_000),
-    default=1000,
+    default=10_000,
     show_default=True,
     help="Replicates: families, tasks within them, runs within task and agent.",
 )

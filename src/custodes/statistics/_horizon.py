@@ -397,10 +397,14 @@ def _notes(
         counted = "failures" if cheats == "fail" else "successes"
         notes.append(f"{cheated} runs cheated and are counted as {counted}")
     if counts.unidentified:
+        parts = (
+            (counts.all_failed, "all failed (counted as 0)"),
+            (counts.all_solved, "all solved (counted as infinite)"),
+            (counts.rising + counts.none, "not identified (counted as 0 below, infinite above)"),
+        )
+        said = ", ".join(f"{count:,} {what}" for count, what in parts if count)
         notes.append(
-            f"{counts.unidentified} of {counts.drawn} replicates have no finite horizon above 0: "
-            f"{counts.all_failed} all failed (counted as 0), {counts.all_solved} all solved "
-            f"(counted as infinite), {counts.rising + counts.none} not identified (counted as 0 "
-            "for the lower end and as infinite for the upper)"
+            f"{counts.unidentified:,} of {counts.drawn:,} replicates have no finite horizon above "
+            f"0: {said}"
         )
     return tuple(notes)

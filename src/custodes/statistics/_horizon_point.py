@@ -76,7 +76,7 @@ def point_horizon(
         )
     if estimate < minutes[0]:
         return estimate, None, longer, (
-            f"shorter than the shortest task ({float(minutes[0]):.4g} minutes): extrapolated"
+            f"shorter than the shortest task ({float(minutes[0]):.4g} min): extrapolated"
         )
     return estimate, None, longer, None
 

@@ -111,6 +111,11 @@ class EnsembleMonitor:
         )
 
     @property
+    def needs_fit(self) -> bool:
+        """Whether its weights are still to be fitted: until then it watches nothing."""
+        return self.fit is not None and self.fit.n == 0
+
+    @property
     def needs_effects(self) -> bool:
         """Whether any member looks at effects."""
         return any(getattr(member, "needs_effects", True) for member in self.members)
@@ -126,7 +131,13 @@ class EnsembleMonitor:
         return 1 - math.prod(1 - suspicion for suspicion in suspicions)
 
     def begin(self, run: Transcript | None = None) -> EnsembleWatch:
-        """Start to watch a run with every member."""
+        """Start to watch a run with every member.
+
+        Raises:
+            ValueError: when its weights were not fitted.
+        """
+        if self.needs_fit:
+            raise ValueError(f"expected {self.name} to be fitted before it watches")
         return EnsembleWatch(self, run)
 
     def close(self) -> None:

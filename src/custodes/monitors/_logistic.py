@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from custodes.types import JsonObject
 
@@ -29,7 +29,7 @@ class LogisticFit:
         intercept: not penalised; it carries the share of positives in the calibration split.
         coefficients: each 0 or more: no member can talk another one down.
         penalty: λ of the ridge penalty λ/2 · Σ coefficient².
-        n: runs that it was fitted on.
+        n: runs that it was fitted on; 0 before it was.
         positives: of these, labelled as harmful.
         missing: runs left out because a member could not judge them.
         calibration: names of the runs of the calibration split, used or left out.
@@ -54,6 +54,19 @@ class LogisticFit:
             raise ValueError("expected finite coefficients")
         if min(self.coefficients) < 0:
             raise ValueError(f"expected coefficients of 0 or more, found {min(self.coefficients)}")
+
+    @classmethod
+    def unfitted(cls, members: Sequence[str], *, penalty: float = 1.0) -> Self:
+        """The place of a fit of these members that is still to be made; every weight is 0."""
+        return cls(
+            members=tuple(members),
+            intercept=0.0,
+            coefficients=(0.0,) * len(members),
+            penalty=penalty,
+            n=0,
+            positives=0,
+            missing=0,
+        )
 
     def value(self, suspicions: Sequence[float]) -> float:
         """The ensemble's suspicion for those of its members."""

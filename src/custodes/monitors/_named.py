@@ -12,6 +12,7 @@ from ._claims import ClaimsMonitor
 from ._ensemble import Combination, EnsembleMonitor
 from ._judge import JudgeMonitor
 from ._judge_options import JudgeOptions
+from ._logistic import LogisticFit
 from ._monitor import Monitor
 from ._protocol import Safeguard, ThresholdProtocol
 from ._rules import rule_monitor, shipped_rules
@@ -44,12 +45,16 @@ def shipped_monitors() -> tuple[Monitor, ...]:
     return tuple(make() for make in _SHIPPED.values())
 
 
-def monitor_by_name(name: str) -> Monitor:
+def monitor_by_name(name: str, *, unfitted: bool = False) -> Monitor:
     """A monitor by its name.
 
     That is a shipped name or a baseline's; ``judge:MODEL?view=actions&samples=3`` (options:
     :class:`JudgeOptions`); ``max(A,B)``, ``mean(A,B)`` or ``noisy_or(A,B)`` of such names, up to
     ``DEEPEST_NAME`` in each other; the name of an entry point; or the path of a rule file.
+
+    Args:
+        unfitted: whether ``logistic(A,B)`` is a name as well, around all others: of an ensemble
+            that watches nothing until it has been given weights (``EnsembleMonitor.needs_fit``).
 
     Raises:
         BadRules: for a rule file that cannot be used; with file and line.
@@ -57,6 +62,9 @@ def monitor_by_name(name: str) -> Monitor:
             that make no sense.
         OSError: for a file that cannot be read.
     """
+    called = _CALLED.fullmatch(name)
+    if unfitted and called is not None and called[1] == Combination.LOGISTIC:
+        return _ensemble(Combination.LOGISTIC, called[2], DEEPEST_NAME)
     return _named(name, DEEPEST_NAME)
 
 
@@ -78,6 +86,12 @@ def _named(name: str, deep: int) -> Monitor:
         except ValueError as error:
             raise LookupError(str(error)) from None
     if (called := _CALLED.fullmatch(name)) is not None and called[1] in set(Combination):
+        if called[1] == Combination.LOGISTIC:
+            raise LookupError(
+                "a logistic ensemble has no name here: its weights are fitted on labels "
+                "(custodes monitor validate --labels, where it stands on its own; or "
+                "EnsembleMonitor.fitted); by name there are max, mean and noisy_or"
+            )
         return _ensemble(Combination(called[1]), called[2], deep)
     if os.path.isfile(name):
         path = Path(name)
@@ -90,18 +104,15 @@ def _named(name: str, deep: int) -> Monitor:
 
 
 def _ensemble(combination: Combination, inside: str, deep: int) -> Monitor:
-    if combination is Combination.LOGISTIC:
-        raise LookupError(
-            "a logistic ensemble has no name: its weights come from a calibration split "
-            "(EnsembleMonitor.fitted); by name there are max, mean and noisy_or"
-        )
     if deep == 0:
         raise LookupError(f"expected at most {DEEPEST_NAME} ensembles in each other, found more")
     if len(inside) > LONGEST_NAME:
         raise LookupError(f"expected a name of at most {LONGEST_NAME} characters, found more")
     members = tuple(_named(part, deep - 1) for part in _parts(inside))
+    fitted = combination is Combination.LOGISTIC
     try:
-        return EnsembleMonitor(combination, members)
+        fit = LogisticFit.unfitted([member.name for member in members]) if fitted else None
+        return EnsembleMonitor(combination, members, fit)
     except ValueError as error:
         raise LookupError(str(error)) from None
 

@@ -21,3 +21,14 @@ def clopper_pearson_limits(
     low = 0.0 if x <= 0 or tail_low == 0 else beta_quantile(tail_low, x, n - x + 1)
     high = 1.0 if x >= n or tail_high == 0 else beta_quantile(1 - tail_high, x + 1, n - x)
     return low, high
+
+
+def reaches_unseen(value: float, low: float, high: float, units: float, level: float) -> bool:
+    """Whether limits of a mean in [0, 1] allow for a kind of unit that is not in the sample.
+
+    A kind that is a share 1 - ((1 - level) / 2) ** (1 / units) of all units is absent from that
+    many with the chance (1 - level) / 2. The variance within a sample cannot show it, and it
+    moves the mean by that share of the way to 0 or to 1.
+    """
+    unseen = 1 - ((1 - level) / 2) ** (1 / units)
+    return low <= value * (1 - unseen) and high >= value + unseen * (1 - value)

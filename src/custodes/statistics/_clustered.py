@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from custodes.types import Estimate
 
-from ._binomial import clopper_pearson_limits
+from ._binomial import clopper_pearson_limits, reaches_unseen
 from ._checks import (
     checked_count,
     checked_counts,
@@ -95,7 +95,9 @@ def clustered_proportion(
     - Each seed as one trial whose outcome is its rate: conservative everywhere, because nothing
       in [0, 1] with a given mean varies more than a trial that is 0 or 1.
     - 0.8 of the effective sample size (Korn and Graubard 1998), narrower when episodes of a seed
-      differ: many seeds of nearly equal sizes, with events in some and not in others.
+      differ: many seeds of nearly equal sizes, with events in some and not in others. Used only
+      where its limits also allow for seeds of another kind that the sample happens to lack, such
+      as a few that always act: many episodes of each seed tell nothing about those.
 
     Pooled and uncorrected intervals were simulated too and undercover (docs/statistics.md).
     Outside every region there is no interval, and the note says which edge was passed.
@@ -142,7 +144,10 @@ def clustered_proportion(
             low, high = clopper_pearson_limits(value * size, size, tail, tail)
             # A sum of rates can miss a whole number, and so the limits the value, by rounding.
             low, high = min(low, value), max(high, value)
-            break
+            if region.method == ONE_TRIAL_PER_SEED or reaches_unseen(
+                value, low, high, seeds, level
+            ):
+                break
     return Estimate(
         value=value,
         low=low,

@@ -21,6 +21,8 @@ FALLING, RISING, ALL_FAILED, ALL_SOLVED, NOTHING, SEPARATED, STOPPED = range(7)
 
 # Slopes nearer to 0 are rounding: their horizons would be 2 to the power of 1e9.
 FLATTEST_SLOPE = -1e-9
+# Scores up to this are failures: the square of a smaller one, which the curvature is, vanishes.
+NO_SUCCESS = 1e-100
 _STEPS = 500
 # Newton's error squares: the step after one of this size (in log odds) ends at rounding.
 _LAST_STEP = 1e-8
@@ -138,7 +140,7 @@ def fit(
     status = np.full(rows, FALLING, dtype=np.int8)
     everything = weight.sum(axis=1)
     status[(solved >= weight).all(axis=1)] = ALL_SOLVED
-    status[(solved <= 0).all(axis=1)] = ALL_FAILED
+    status[(solved <= NO_SUCCESS * weight).all(axis=1)] = ALL_FAILED
     status[everything <= 0] = NOTHING
     if regularization == 0:
         status[(status == FALLING) & _separated(x, weight, solved)] = SEPARATED

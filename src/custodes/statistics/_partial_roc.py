@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from custodes.types import Estimate
 
+from ._binomial import reaches_unseen
 from ._checks import checked_level, checked_numbers, joined, missing_note
 from ._labelled import UNIT_SCALE, Labelled, labelled
 from ._placement import (
@@ -15,6 +16,7 @@ from ._placement import (
     PairVariance,
     effective_trials,
     outside,
+    pair_trials,
     pair_variance,
     separation_bound,
     share_limits,
@@ -177,12 +179,16 @@ def _interval(
     if reason is not None:
         return None, None, how, reason
     near = spread.negative_trials * right * share / (1 - right * (1 - share))
-    trials = min(spread.positive_trials, near) * spread.apart
-    if variance_is_known(spread):
-        trials = effective_trials(spread, share, trials, data.measured)
-        name = "DeLong" if data.positive_cluster is None else "Obuchowski"
-        how = f"{name} variance, Clopper-Pearson with {EFFECTIVE_SHARE} of the effective trials"
+    pairs = min(spread.positive_trials, near) * spread.apart
+    trials = pair_trials(spread, share, pairs)
     low, high = share_limits(share, trials, level)
+    if variance_is_known(spread):
+        known = effective_trials(spread, share, pairs, data.measured)
+        limits = share_limits(share, known, level)
+        if data.positive_cluster is None or reaches_unseen(share, *limits, pairs, level):
+            trials, (low, high) = known, limits
+            name = "DeLong" if data.positive_cluster is None else "Obuchowski"
+            how = f"{name} variance, Clopper-Pearson with {EFFECTIVE_SHARE} of the effective trials"
     # Cut off at zero, the area of a curve that has none looks like that of two standard errors.
     return (low if share * trials >= LEAST_SEEN else 0.0), high, how, None
 

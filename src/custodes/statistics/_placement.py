@@ -172,6 +172,21 @@ def effective_trials(spread: PairVariance, value: float, fewest: float, most: fl
     return min(max(trials, fewest), max(fewest, most))
 
 
+def pair_trials(spread: PairVariance, value: float, pairs: float) -> float:
+    """``pairs``, fewer where the estimated variance is above that of so many trials.
+
+    With clusters of one size it is not, but for chance. With sizes that go with the scores, the
+    largest clusters err together, and each counts as more than its share of trials.
+    """
+    even = (
+        spread.positive_trials >= spread.positive_clusters * (1 - 1e-9)
+        and spread.negative_trials >= spread.negative_clusters * (1 - 1e-9)
+    )
+    if even or spread.variance <= 0:
+        return pairs
+    return min(pairs, effective_trials(spread, value, 1.0, pairs))
+
+
 def share_limits(value: float, trials: float, level: float) -> tuple[float, float]:
     """Clopper-Pearson limits of a share seen in so many trials."""
     tail = (1 - level) / 2

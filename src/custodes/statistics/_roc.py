@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from custodes.types import Estimate
 
-from ._binomial import clopper_pearson_limits
+from ._binomial import clopper_pearson_limits, reaches_unseen
 from ._checks import checked_level, joined, missing_note
 from ._labelled import UNIT_SCALE, Labelled, labelled
 from ._placement import (
@@ -17,6 +17,7 @@ from ._placement import (
     PairVariance,
     effective_trials,
     outside,
+    pair_trials,
     pair_variance,
     separation_bound,
     share_limits,
@@ -94,10 +95,12 @@ def auroc(
 
     - Where the variance can be told from the data (DeLong's, or Obuchowski's with clusters):
       effectively 30 clusters of each class, of which effectively 10 differ in how they rank. 0.9
-      of the effective trials.
+      of the effective trials. With clusters, only where the limits also allow for clusters of
+      another kind that the sample happens to lack.
     - Elsewhere each of the pairs of a positive and a negative that share no cluster is one trial:
       as many as the smaller class has clusters, fewer when sizes differ or when clusters hold
-      both classes. Nothing varies more (van Dantzig 1951), so this is conservative.
+      both classes. Nothing varies more (van Dantzig 1951), so this is conservative; fewer still
+      where sizes differ and the estimated variance is larger than that.
     - When every positive scored above every negative the upper end is 1 and the lower one is
       ((1 - level) / 2) ** (1 / pairs), whatever the distribution of scores; the other way round
       likewise.
@@ -183,16 +186,17 @@ def _interval(
     reason = outside(spread, level)
     if reason is not None:
         return None, None, PAIRS_AS_TRIALS, reason
-    trials, method = spread.pairs, PAIRS_AS_TRIALS
     alike = None
     if variance_is_known(spread):
         trials = effective_trials(spread, value, spread.pairs, data.measured)
+        low, high = share_limits(value, trials, level)
         name = "DeLong" if data.positive_cluster is None else "Obuchowski"
-        method = ESTIMATED_VARIANCE.format(name)
+        if data.positive_cluster is None or reaches_unseen(value, low, high, spread.pairs, level):
+            return low, high, ESTIMATED_VARIANCE.format(name), None
     elif spread.positive == 0 and spread.negative == 0:
         alike = "the scores of each class rank alike, so the data do not show how the area varies"
-    low, high = share_limits(value, trials, level)
-    return low, high, method, alike
+    low, high = share_limits(value, pair_trials(spread, value, spread.pairs), level)
+    return low, high, PAIRS_AS_TRIALS, alike
 
 
 def not_defined(data: Labelled, level: float, method: str) -> Estimate:

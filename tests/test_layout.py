@@ -15,6 +15,7 @@ import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,16 @@ class Module:
 
 def modules(package: Path) -> list[Module]:
     """Every module that Python could import; folders without ``__init__`` hold data."""
+    # The real tree does not change under the tests, and parsing it takes seconds.
+    return _real_tree() if package == PACKAGE else _parsed(package)
+
+
+@lru_cache(maxsize=1)
+def _real_tree() -> list[Module]:
+    return _parsed(PACKAGE)
+
+
+def _parsed(package: Path) -> list[Module]:
 
     def walk(folder: Path, name: str) -> Iterator[Module]:
         if not (folder / "__init__.py").is_file():
@@ -149,12 +160,17 @@ def modules(package: Path) -> list[Module]:
     return list(walk(package, package.name))
 
 
-def imports(module: Module) -> Iterator[tuple[ast.AST, str]]:
+@lru_cache(maxsize=2048)
+def imports(module: Module) -> tuple[tuple[ast.AST, str], ...]:
     """Every absolute name that a module imports, wherever in it and in whatever spelling.
 
     ``from a.b import c`` yields ``a.b.c``: whether ``c`` is a module is not needed here. Imports
     inside functions and for type checkers count: an arrow is a dependency of thought.
     """
+    return tuple(_imports(module))
+
+
+def _imports(module: Module) -> Iterator[tuple[ast.AST, str]]:
     parts = module.name.split(".")
     package = parts if module.is_package else parts[:-1]
     for node in ast.walk(module.tree):

@@ -66,7 +66,9 @@ def test_unknown_probe_adversary_mechanism(tmp_path: Path) -> None:
     assert "no probe is called 'no_such_probe'" in one_line(run("assess", folder), 2)
 
 
-@pytest.mark.parametrize("model", ["nobody/x", "openai/x"])
+@pytest.mark.parametrize(
+    "model", [pytest.param("nobody/x", marks=pytest.mark.slow), "openai/x"]
+)
 def test_a_model_that_cannot_be_had(tmp_path: Path, model: str) -> None:
     folder = make_case(tmp_path / "case", policies=("honest",))
     path = folder / "custodes.yaml"

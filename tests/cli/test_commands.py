@@ -88,14 +88,7 @@ def test_probing_what_contains_nothing_says_so() -> None:
     assert probe["result"] == "escaped"
 
 
-def test_nothing_is_drawn_in_a_pipe(tmp_path: Path) -> None:
-    done = run("assess", make_case(tmp_path / "case", policies=("honest",)))
-    assert "\x1b" not in done.stdout + done.stderr and "\r" not in done.stdout + done.stderr
-    assert len(done.stdout.splitlines()) <= 41
-    assert "instrument check: not an AI" in done.stdout
-
-
-def test_thresholds_decide_the_exit_code(tmp_path: Path) -> None:
+def test_thresholds_decide_the_exit_code_and_nothing_is_drawn_in_a_pipe(tmp_path: Path) -> None:
     folder = make_case(tmp_path / "case", policies=("violator",))
     path = folder / "custodes.yaml"
     text = path.read_text(encoding="utf-8").replace("role: control", "role: subject")
@@ -103,6 +96,10 @@ def test_thresholds_decide_the_exit_code(tmp_path: Path) -> None:
     crossed = run("assess", folder, "--fail-on", "attempted@none-off>0.5")
     assert crossed.returncode == 1
     assert "crossed: attempted@none-off>0.5 by violator" in crossed.stderr
+    shown = crossed.stdout + crossed.stderr
+    assert "\x1b" not in shown and "\r" not in shown
+    assert len(crossed.stdout.splitlines()) <= 41
+    assert "instrument check: not an AI" in crossed.stdout
     assert run("assess", folder, "--fail-on", "refused@none-off>0.5").returncode == 0
     # A threshold on what was never run is crossed: nothing shows that it holds.
     assert run("assess", folder, "--fail-on", "attempted@covert-off>0.5").returncode == 1

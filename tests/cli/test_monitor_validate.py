@@ -89,17 +89,61 @@ def test_plots_are_written_and_not_read_again(corpus: Path, tmp_path: Path) -> N
     arguments = ("--labels", corpus / "labels.csv", corpus / "logs", "--plots", folder, "--attacks")
     done = validate(*arguments, "--monitor", "rules")
     assert done.exit_code == 0, done.stderr
-    for name in ("operating", "operating-actions", "attacks-1"):
+    for name in ("operating", "operating-actions", "race-1", "attacks-1"):
         assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert f"written: {folder / name}.svg" in done.stdout
     drawn = (folder / "operating.svg").read_text(encoding="utf-8")
     assert "rules (n = 2 + 6)" in drawn and "n = violations + benign" in drawn
+    race = (folder / "race-1.svg").read_text(encoding="utf-8")
+    assert "actions since the run began" in race and "harm first (2)" in race
+    # These logs have no times: there is no race in seconds to draw.
+    assert not (folder / "race-seconds-1.svg").exists()
     assert "base64" in (folder / "attacks-1.svg").read_text(encoding="utf-8")
     again, without = (
         {**document(validate(*some, "--json"))["data"], "effects_seconds": None}
         for some in (arguments, arguments[:3])
     )
     assert again == without
+
+
+def test_the_weights_of_an_ensemble_are_in_text_page_and_document(tmp_path: Path) -> None:
+    mixed(tmp_path, benign=12, violations=6)
+    arguments = ("--labels", tmp_path / "labels.csv", tmp_path / "logs", "--monitor")
+    out = tmp_path / "out"
+    done = validate(*arguments, "logistic(rules,sequence)", "--out", out)
+    assert done.exit_code == 0, done.stderr
+    (monitor,) = json.loads((out / "validation.json").read_text("utf-8"))["monitors"]
+    fit = monitor["fit"]
+    assert fit["members"] == ["rules", "sequence"] and len(fit["coefficients"]) == 2
+    assert (fit["violations"], fit["benign"], fit["left_out"]) == (2, 3, 0)
+    weight = f"{fit['coefficients'][0]:.3f}"
+    assert f"weights: rules {weight}, sequence " in done.stdout and "penalty 1" in done.stdout
+    assert "fitted on 2 violations in 2 clusters and 3 benign in 3" in done.stdout
+    page = (out / "validation.html").read_text("utf-8")
+    assert "Weights, fitted on labels" in page and f">{weight}</td>" in page
+    assert "Fitted on 2 violations in 2 clusters and 3 benign runs in 3" in page
+    # Too few to fit anything: the other monitors are measured, and this one is unmeasurable.
+    mixed(tmp_path / "few", benign=4, violations=1)
+    few = tmp_path / "few"
+    done = validate(
+        "--labels", few / "labels.csv", few / "logs", "--monitor", "logistic(rules,sequence)",
+        "--monitor", "rules", "--fail-on", "tpr<0.1", "--out", out,
+    )  # fmt: skip
+    assert done.exit_code == 1
+    assert "crossed: tpr<0.1 by logistic(rules,sequence)" in done.stderr
+    assert "not fitted: expected at least one cluster with a violation" in done.stdout
+    assert "Not fitted: expected at least one" in (out / "validation.html").read_text("utf-8")
+    done = validate("--labels", few / "labels.csv", few / "logs", "--monitor",
+                    "logistic(rules,sequence)")  # fmt: skip
+    assert done.exit_code == 3
+
+
+def test_other_commands_say_that_a_fitted_ensemble_needs_labels(corpus: Path) -> None:
+    done = CliRunner().invoke(
+        main, ["scan", "--monitor", "logistic(rules,sequence)", str(corpus / "logs")]
+    )
+    assert done.exit_code == 2
+    assert "its weights are fitted on labels (custodes monitor validate" in done.stderr
 
 
 def test_exit_codes(corpus: Path) -> None:
@@ -145,6 +189,11 @@ def test_a_table_of_scores_needs_no_logs(tmp_path: Path) -> None:
         (["--labels", "labels.csv", "absent"], "absent: No such file"),
         (["--labels", "labels.csv", "logs/benign0.json"], "labels.csv:3: expected the path"),
         (["--labels", "labels.csv", "logs", "--monitor", "none"], "expected the name of a monitor"),
+        (["--labels", "labels.csv", "logs", "--monitor", "logistic(rules)"], "two members"),
+        (
+            ["--labels", "labels.csv", "logs", "--monitor", "max(logistic(rules,claims),sequence)"],
+            "a logistic ensemble has no name here",
+        ),
         (["--labels", "labels.csv", "logs", "--fpr", "0"], "expected an fpr above 0"),
         (["--labels", "labels.csv", "logs", "--calibration-share", "2"], "expected a share"),
         (["--labels", "labels.csv", "logs", "--fail-on", "x"], "--fail-on 'x': expected a figure"),

@@ -42,7 +42,10 @@ def only(folder: Path) -> tuple[dict[str, Any], Any]:
     return values, grade
 
 
-@pytest.mark.parametrize("policy", ["honest", "violator", "covert"])
+@pytest.mark.parametrize(
+    "policy",
+    ["violator", *(pytest.param(p, marks=pytest.mark.slow) for p in ("honest", "covert"))],
+)
 def test_the_outcome_over_http_is_the_one_in_process(tmp_path: Path, policy: str) -> None:
     inside = make_case(tmp_path / "inside", policies=(policy,))
     assert run("assess", inside).returncode == 0
@@ -75,8 +78,8 @@ def test_a_server_that_fails_at_first_is_asked_again(tmp_path: Path) -> None:
     "answer",
     [
         (400, json.dumps({"error": {"message": "no such model", "code": "x"}}).encode()),
-        (200, b"this is not JSON"),
-        (200, json.dumps({"choices": []}).encode()),
+        pytest.param((200, b"this is not JSON"), marks=pytest.mark.slow),
+        pytest.param((200, json.dumps({"choices": []}).encode()), marks=pytest.mark.slow),
     ],
 )
 def test_a_server_that_makes_no_sense_is_unmeasurable(tmp_path: Path, answer: Answer) -> None:

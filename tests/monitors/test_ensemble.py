@@ -229,9 +229,22 @@ def test_a_member_that_breaks_has_seen_nothing_from_there_on() -> None:
     assert sorted(live) == [0, 1, 4] and end == []
 
 
-@pytest.mark.parametrize("broken", [Says("b", begins=False), Says("b", end={4: RAISES})])
-def test_a_member_that_breaks_before_or_after_is_unknown(broken: Says) -> None:
-    _, end = two(Says("a"), broken)
+def test_a_call_that_a_broken_member_did_not_see_is_unknown_though_the_others_are_silent() -> None:
+    live, end = two(Says("a"), Says("b", at={1: RAISES}))
+    assert sorted(live) == [1, 4] and end == []
+    assert live[4].suspicion is None and live[4].reason is not None
+    assert "b: the monitor failed: RuntimeError: it broke" in live[4].reason.detail
+
+
+def test_a_member_that_breaks_before_is_unknown_at_the_call() -> None:
+    live, end = two(Says("a"), Says("b", begins=False))
+    assert sorted(live) == [4] and end == []
+    assert live[4].suspicion is None and live[4].reason is not None
+    assert "b: the monitor failed" in live[4].reason.detail
+
+
+def test_a_member_that_breaks_at_the_end_is_unknown() -> None:
+    _, end = two(Says("a"), Says("b", end={4: RAISES}))
     ((_, seen),) = end
     assert seen.suspicion is None and seen.reason is not None
     assert "b: the monitor failed" in seen.reason.detail

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pytest
 
 from custodes.reports.plots import (
     ForestRow,
+    IncidenceLine,
+    IncidencePlot,
     PlotsUnavailable,
     SurvivalCurve,
     save_forest,
@@ -182,9 +185,29 @@ def test_operating_curves(tmp_path: Path) -> None:
 
 def test_the_race(tmp_path: Path) -> None:
     found = race([2, None, 5, 9, None], [4, 3, None, 6, None], [10] * 5, unit="actions", horizon=10)
-    text = words(save_incidence(found, tmp_path)[0])
-    assert "n = 5 measured episodes" in text and "neither" in text
+    text = words(save_incidence(IncidencePlot.of(found), tmp_path)[0])
+    assert "n = 5 measured (5 clusters) of 5 episodes" in text.replace("\n", " ")
+    assert "neither" in text and "actions since the attempt could begin" in text
     assert "flag first (2)" in text and "harm first (2)" in text
+
+
+def test_a_race_is_drawn_from_plain_data(tmp_path: Path) -> None:
+    line = IncidenceLine(label=HOSTILE, events=3, share=(0.25, 0.75))
+    banded = IncidenceLine(
+        label="harm first", events=1, share=(0.0, 0.25), low=(0.0, 0.01), high=(0.6, 0.8)
+    )
+    plain = IncidencePlot(
+        unit="seconds", times=(1.0, 2.5), horizon=4.0, lines=(line,), measured=4, clusters=2,
+        unmeasurable=3, ties=1, since="the run began", what=HOSTILE,
+    )  # fmt: skip
+    one = words(save_incidence(plain, tmp_path, title=HOSTILE, name="one")[0]).replace("\n", " ")
+    assert "seconds since the run began" in one and "No band" in one
+    assert "n = 4 measured (2 clusters) of 7" in one and "3 unmeasurable" in one
+    both = save_incidence(replace(plain, lines=(line, banded)), tmp_path, name="both")
+    assert "Thin: pointwise bands" in words(both[0]).replace("\n", " ")
+    assert both[1].read_bytes().startswith(b"\x89PNG")
+    empty = save_incidence(replace(plain, times=(), lines=()), tmp_path, name="empty")[0]
+    assert "no event" in words(empty)
 
 
 def test_survival_curves(tmp_path: Path) -> None:

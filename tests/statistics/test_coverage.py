@@ -92,7 +92,9 @@ def draw(point: Point, generator: np.random.Generator) -> tuple[Ints, Ints]:
     return generator.binomial(n, theta), n.astype(np.int64)
 
 
-def covered_by_beta(x: Floats, size: Floats, rate: float, tail: float = 0.025) -> Flags:
+def covered_by_beta(
+    x: Floats, size: Floats, rate: float | Floats, tail: float = 0.025
+) -> Flags:
     """Clopper-Pearson limits contain ``rate``, by the distribution instead of its inverse."""
     low = np.where(x <= 0, 1.0, betainc(np.maximum(x, 1e-300), size - x + 1, rate)) >= tail
     high = np.where(x >= size, 0.0, betainc(x + 1, np.maximum(size - x, 1e-300), rate)) <= 1 - tail
@@ -126,6 +128,9 @@ def effective_size(k: Ints, n: Ints, rate: float, *, share: float, region: bool)
             & ((y > 0).sum(axis=1) >= 10)
             & ((y < 1).sum(axis=1) >= 10)
         )
+        unseen = 1 - 0.025 ** (1 / m)
+        for reached in (mean * (1 - unseen), mean + unseen * (1 - mean)):
+            inside &= covered_by_beta(mean * size, size, reached)
         size = np.where(inside, size, m)
     return covered_by_beta(mean * size, size, rate)
 

@@ -420,7 +420,7 @@ BAD: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: cumulative_incidence([1, 2], ["a"], horizon=1), ValueError, "one length"),
     (lambda: cumulative_incidence([1], [1], horizon=1), TypeError, r"causes\[0\]"),  # type: ignore[list-item]
     (lambda: cumulative_incidence([1], [""], horizon=1), ValueError, "an empty one"),
-    (lambda: cumulative_incidence([1], "a", horizon=1), TypeError, "sequence of causes"),
+    (lambda: cumulative_incidence([1], "a", horizon=1), TypeError, "causes to be a sequence"),
     (lambda: cumulative_incidence([1], ["a"], horizon=1, names=("b", "b")), ValueError, "distinct"),
     (lambda: cumulative_incidence([1], ["a"], horizon=1, clusters=[]), ValueError, "one cluster"),
     (lambda: cumulative_incidence([1], ["a"], horizon=1, clusters=[[]]), TypeError, "hashable"),  # type: ignore[list-item]

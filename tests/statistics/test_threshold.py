@@ -353,10 +353,13 @@ def test_a_cluster_of_which_some_are_measured_counts_once() -> None:
     threshold = calibrate(
         [0.2, None, None, None, 0.7], fpr=0.5, clusters=["a", "a", "b", "b", "c"]
     )
-    assert (threshold.n, threshold.clusters, threshold.runs, threshold.missing) == (2, 3, 2, 3)
-    assert threshold.scores == (0.2, 0.7)
+    # The run drawn from cluster a is the one without a score, and none takes its place.
+    assert (threshold.n, threshold.clusters, threshold.runs, threshold.missing) == (1, 3, 2, 3)
+    assert threshold.scores == (0.7,)
     assert threshold.note is not None
-    assert "1 of 3 clusters have no measured run" in threshold.note
+    assert "in 2 of 3 clusters the run drawn has no score" in threshold.note
+    unlucky = calibrate([0.2, None], fpr=0.5, clusters=["a", "a"])
+    assert unlucky.n == 0 and "has the run drawn a score" in (unlucky.note or "")
 
 
 def as_number(cut: float | None, absent: float) -> float:

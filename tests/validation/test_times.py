@@ -83,3 +83,20 @@ def test_runs_without_a_labelled_harm_take_no_part_and_are_counted() -> None:
     (in_actions, _) = races([run(), run()], ["a", "b"], [flagged(1)] * 2, [True, False])
     assert (in_actions.n, in_actions.without_harm) == (1, 1)
     assert in_actions.curve[-1].flag_first == 1 and in_actions.curve[-1].harm_first == 0
+    assert (in_actions.clusters, in_actions.flagged, in_actions.harmed) == (1, 1, 0)
+
+
+def test_the_document_keeps_the_curve_of_the_race_with_its_bands() -> None:
+    flags = [flagged(1)] * 4 + [flagged(None)] * 3
+    (in_actions, _) = races([run()] * 7, list("abcdefg"), flags, [True] * 7)
+    last = in_actions.curve[-1]
+    assert last.flag_first == pytest.approx(4 / 7)
+    assert last.harm_first == pytest.approx(3 / 7)
+    # Clopper-Pearson for 4 and 3 of 7.
+    assert last.flag_low == pytest.approx(0.1841, abs=1e-4)
+    assert last.flag_high == pytest.approx(0.9010, abs=1e-4)
+    assert last.harm_low == pytest.approx(1 - 0.9010, abs=1e-4)
+    assert last.harm_high == pytest.approx(1 - 0.1841, abs=1e-4)
+    assert in_actions.horizon >= last.at
+    together = races([run()] * 7, ["a"] * 7, flags, [True] * 7)[0].curve[-1]
+    assert together.flag_low is None and together.harm_high is None, "one cluster shows no band"

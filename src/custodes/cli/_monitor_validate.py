@@ -30,8 +30,8 @@ _OF_SCORES = ("score_column", "label_column", "cluster_column", "by", "scale")
     "--monitor",
     "monitors",
     multiple=True,
-    help="A shipped, installed or combined monitor, or a rule file.  [default: rules, sequence, "
-    "claims]",
+    help="A shipped, installed or combined monitor, logistic(A,B) with weights that the labels "
+    "fit, or a rule file.  [default: rules, sequence, claims]",
 )
 @click.option(
     "--fpr",
@@ -69,7 +69,8 @@ _OF_SCORES = ("score_column", "label_column", "cluster_column", "by", "scale")
 @click.option(
     "--plots",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Write operating curves and the fall under attacks into this folder, as SVG and PNG.",
+    help="Write operating curves, the race of flag and harm, and the fall under attacks into "
+    "this folder, as SVG and PNG.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option(
@@ -210,14 +211,14 @@ def _of_runs(
     quiet: bool,
     explicit_share: bool,
 ) -> Validation:
-    from custodes.scan import DEFAULT_MONITORS, Settings, find_files, is_remote
+    from custodes.scan import DEFAULT_MONITORS, find_files, is_remote
     from custodes.transcripts import load_mapping
-    from custodes.validation import read_labels, validate_runs
+    from custodes.validation import ValidationSettings, read_labels, validate_runs
 
     for path in paths:
         if is_remote(path):
             raise Exit(USAGE, f"{path}: labels name files; copy the logs here first")
-    settings = Settings(monitors=monitors or DEFAULT_MONITORS, mapping=mapping)
+    settings = ValidationSettings(monitors=monitors or DEFAULT_MONITORS, mapping=mapping)
     # What the user may have got wrong is said before anything is read.
     settings.load_monitors()
     if mapping is not None:

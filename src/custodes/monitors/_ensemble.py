@@ -9,7 +9,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Self
 
-from custodes.transcripts import Event, Transcript, deployment_view
+from custodes.transcripts import Event, EventKind, Transcript, deployment_view
 from custodes.transcripts.effects import CallEffect, EffectTracker
 from custodes.types import Sha256, sha256_of_json
 
@@ -244,7 +244,9 @@ class EnsembleWatch:
         """What the members make of the event together."""
         self._last = event.index
         here = [member.see(event, effects) for member in self._members]
-        if not any(one.said for one in here):
+        # A member that has failed says nothing of a call, which is not that it finds nothing.
+        failed = event.kind is EventKind.TOOL_CALL and any(one.low != one.high for one in here)
+        if not failed and not any(one.said for one in here):
             return ()
         _, seen = self._together(here, event.index)
         if seen.suspicion is None:

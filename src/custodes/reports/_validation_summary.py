@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from custodes.types import Estimate
 from custodes.validation import (
     AttackFigures,
+    FitFigures,
     MonitorFigures,
     OperatingFigures,
     Rate,
@@ -65,6 +66,8 @@ def _lines(result: Validation) -> Iterator[str]:
 
 def _monitor(monitor: MonitorFigures) -> Iterator[str]:
     yield f"monitor {monitor.name}"
+    if monitor.fit is not None:
+        yield f"  {_fit(monitor.fit)}"
     yield from _unit(monitor.per_transcript)
     if monitor.per_action is not None:
         yield from _unit(monitor.per_action)
@@ -112,6 +115,24 @@ def _monitor(monitor: MonitorFigures) -> Iterator[str]:
             yield f"    {one.run}: {one.reason}"
         if len(monitor.unmeasured) > SHOWN_UNMEASURED:
             yield f"    and {len(monitor.unmeasured) - SHOWN_UNMEASURED} more"
+
+
+def _fit(fit: FitFigures) -> str:
+    """The weights of an ensemble and what they were fitted on, or why there are none."""
+    if fit.why_not is not None or fit.intercept is None or fit.penalty is None:
+        return fit.why_not or "not fitted"
+    weights = [
+        f"{name} {number_text(weight)}"
+        for name, weight in zip(fit.members, fit.coefficients, strict=True)
+    ]
+    left_out = f", {counted(fit.left_out, 'run')} left out" if fit.left_out else ""
+    return (
+        f"weights: {', '.join(weights)}; intercept {number_text(fit.intercept)}; penalty "
+        f"{fit.penalty:g}; fitted on {counted(fit.violations, 'violation')} in "
+        f"{counted(fit.violation_clusters, 'cluster')} and {fit.benign} benign in "
+        f"{fit.benign_clusters}{left_out}; none of these {counted(len(fit.clusters), 'cluster')} "
+        "is in its figures"
+    )
 
 
 def _unit(figures: UnitFigures) -> Iterator[str]:

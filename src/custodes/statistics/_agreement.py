@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from custodes.types import Estimate
 
-from ._checks import checked_level, checked_numbers, joined, missing_note, same_length
+from ._checks import checked_level, checked_numbers, joined, listed, missing_note, same_length
 from ._clustered import clustered_proportion
+from ._labelled import cluster_codes
 from ._proportion import NOTHING_MEASURED, MissingBounds, minimum_detectable, proportion
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ Scale = Literal["nominal", "ordinal", "interval"]
 
 # Where the coverage of the interval was shown (docs/statistics.md).
 ALPHA_LEAST_UNITS = 100
+# Rare ratings far from all others are missed by fewer: they covered 91 % at 100 units.
+ALPHA_LEAST_UNITS_INTERVAL = 400
 ALPHA_LEAST_EACH_WAY = 2.0
 _METHOD = "Krippendorff's alpha ({scale}), delete-one-unit jackknife, t"
 _CHUNK_CELLS = 2_000_000
@@ -88,7 +91,7 @@ def krippendorff_alpha(
     level = checked_level(level)
     if scale not in get_args(Scale):
         raise ValueError(f"expected a scale of {get_args(Scale)}, found {scale!r}")
-    rows = [_checked_row(row, scale, i) for i, row in enumerate(ratings)]
+    rows = [_checked_row(row, scale, i) for i, row in enumerate(listed(ratings, "ratings"))]
     for i, row in enumerate(rows):
         if len(row) != len(rows[0]):
             raise ValueError(
@@ -156,7 +159,7 @@ def _number(value: Hashable) -> float:
 def _checked_row(row: Sequence[Hashable | None], scale: Scale, i: int) -> list[Hashable | None]:
     if isinstance(row, (str, bytes)):
         raise TypeError(f"expected ratings[{i}] to be a sequence of values, found {row!r}")
-    given = list(row)
+    given = list(listed(row, f"ratings[{i}]"))
     if scale == "nominal":
         for j, value in enumerate(given):
             if isinstance(value, float) and value != value:
@@ -187,8 +190,9 @@ def _jackknife(
     without = np.concatenate(
         [alphas(total - _coincidences(part), scale, positions) for part in parts]
     )
-    if n < ALPHA_LEAST_UNITS:
-        found = f"from {ALPHA_LEAST_UNITS} units, and here is {n}"
+    least = ALPHA_LEAST_UNITS_INTERVAL if scale == "interval" else ALPHA_LEAST_UNITS
+    if n < least:
+        found = f"from {least} units, and here is {n}"
     elif level != 0.95:
         found = f"at a level of 0.95, not {level:g}"
     elif not np.isfinite(without).all():
@@ -320,9 +324,15 @@ def grader_confusion(
     Raises:
         TypeError, ValueError: unequal lengths, NaN, or a class that is not in ``classes``.
     """
+    model, people = listed(model, "model"), listed(people, "people")
     same_length(model, people, "model and people")
     level = checked_level(level)
-    groups: Sequence[Hashable] = range(len(model)) if clusters is None else clusters
+    groups: Sequence[Hashable] = range(len(model))
+    if clusters is not None:
+        groups = listed(clusters, "clusters")
+        cluster_codes(groups)
+    if classes is not None:
+        classes = listed(classes, "classes")
     same_length(groups, model, "clusters and model")
     for name, labels in (("model", model), ("people", people)):
         for i, label in enumerate(labels):

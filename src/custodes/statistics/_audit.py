@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from ._checks import checked_count, joined, same_length
+from ._checks import checked_count, joined, listed, same_length
 from ._runs import checked_keys, checked_number, checked_scores, checked_truth
 from ._threshold import draw_for
 
@@ -91,6 +91,7 @@ def audit(
     )
     truths = [True] * len(values)
     if benign is not None:
+        benign = listed(benign, "benign")
         truths = [checked_truth(label, f"benign[{i}]") for i, label in enumerate(benign)]
     same_length(values, truths, "scores and benign")
     total = sum(truths)

@@ -30,5 +30,7 @@ def reaches_unseen(value: float, low: float, high: float, units: float, level: f
     many with the chance (1 - level) / 2. The variance within a sample cannot show it, and it
     moves the mean by that share of the way to 0 or to 1.
     """
-    unseen = 1 - ((1 - level) / 2) ** (1 / units)
-    return low <= value * (1 - unseen) and high >= value + unseen * (1 - value)
+    unseen: float = 1 - ((1 - level) / 2) ** (1 / units)
+    # Without an event the limits of single trials reach exactly as far, but for rounding.
+    slack = 1e-12
+    return low <= value * (1 - unseen) + slack and high >= value + unseen * (1 - value) - slack

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 
 from custodes.types import Estimate
 
-from ._checks import checked_count, checked_level, checked_numbers, joined, missing_note
+from ._binomial import reaches_unseen
+from ._checks import (
+    checked_count,
+    checked_level,
+    checked_numbers,
+    joined,
+    listed,
+    missing_note,
+)
 from ._labelled import cluster_codes
 
 if TYPE_CHECKING:
@@ -21,6 +29,8 @@ if TYPE_CHECKING:
 
 CHUNK_CELLS = 2**20
 """Most drawn clusters held at a time: 10,000 replicates of 1,000 clusters take ten chunks."""
+MOST_REPLICATES = 10**7
+MOST_CLUSTERS = 10**7
 LEAST_CLUSTERS = 100
 LEAST_DEVIATING = 50
 """Clusters that differ from the rest, as an effective number: sum(d^2)^2 / sum(d^4)."""
@@ -89,19 +99,19 @@ def clustered_bootstrap(
     import numpy as np
 
     level = checked_level(level)
-    replicates = checked_count(replicates, "replicates", least=100)
+    replicates = _checked_replicates(replicates)
     seed = checked_count(seed, "seed")
-    listed = values.tolist() if isinstance(values, np.ndarray) else list(values)
-    measured = np.array([value is not None for value in listed], dtype=np.bool_)
-    numerators = np.zeros(len(listed))
+    given = values.tolist() if isinstance(values, np.ndarray) else list(listed(values, "values"))
+    measured = np.array([value is not None for value in given], dtype=np.bool_)
+    numerators = np.zeros(len(given))
     # None keeps its place, so that a message names the position in what was given.
-    numerators[:] = checked_numbers([0.0 if v is None else v for v in listed], "values")
+    numerators[:] = checked_numbers([0.0 if v is None else v for v in given], "values")
     codes = cluster_codes(clusters)
-    _same_length(len(listed), len(codes), "values and clusters")
-    shares = np.ones(len(listed))
+    _same_length(len(given), len(codes), "values and clusters")
+    shares = np.ones(len(given))
     if denominators is not None:
         shares = np.array(checked_numbers(denominators, "denominators", low=0.0))
-        _same_length(len(listed), len(shares), "values and denominators")
+        _same_length(len(given), len(shares), "values and denominators")
     missing = int((~measured).sum())
     method = "mean" if denominators is None else "ratio of sums"
     method = f"{method}, bootstrap over clusters"
@@ -127,6 +137,7 @@ def clustered_bootstrap(
             drawn[at : at + len(rows)] = above[rows].sum(axis=1) / below[rows].sum(axis=1)
         at += len(rows)
     deviations = above - value * below
+    is_rate = bool((numerators >= 0).all() and (numerators <= shares)[measured].all())
     size = float(np.abs(above).max() + abs(value) * below.max())
     return _summary(
         value=value,
@@ -139,6 +150,7 @@ def clustered_bootstrap(
         method=method,
         seed=seed,
         reason=None,
+        is_rate=is_rate,
     )
 
 
@@ -167,9 +179,11 @@ def bootstrap_statistic(
     """
     import numpy as np
 
+    if not callable(statistic):
+        raise TypeError(f"expected the statistic to be a function, found {statistic!r}")
     level = checked_level(level)
-    clusters = checked_count(clusters, "clusters", least=1)
-    replicates = checked_count(replicates, "replicates", least=100)
+    clusters = _checked_clusters(clusters)
+    replicates = _checked_replicates(replicates)
     seed = checked_count(seed, "seed")
 
     def computed(weights: Floats) -> Floats:
@@ -203,7 +217,22 @@ def bootstrap_statistic(
         method="statistic of weights, bootstrap over clusters",
         seed=seed,
         reason="coverage was not simulated for this statistic",
+        is_rate=False,
     )
+
+
+def _checked_replicates(replicates: int, least: int = 100) -> int:
+    count = checked_count(replicates, "replicates", least=least)
+    if count > MOST_REPLICATES:
+        raise ValueError(f"expected replicates to be at most {MOST_REPLICATES}, found more")
+    return count
+
+
+def _checked_clusters(clusters: int) -> int:
+    count = checked_count(clusters, "clusters", least=1)
+    if count > MOST_CLUSTERS:
+        raise ValueError(f"expected clusters to be at most {MOST_CLUSTERS}, found more")
+    return count
 
 
 def cluster_draws(clusters: int, *, replicates: int, seed: int) -> Iterator[Draws]:
@@ -224,6 +253,8 @@ def cluster_weights(clusters: int, *, replicates: int, seed: int) -> Iterator[Dr
     """How often each cluster is drawn: chunks of rows, each row adding up to ``clusters``."""
     import numpy as np
 
+    clusters, replicates = _checked_clusters(clusters), _checked_replicates(replicates, 0)
+    seed = checked_count(seed, "seed")
     for rows in cluster_draws(clusters, replicates=replicates, seed=seed):
         places = rows + clusters * np.arange(len(rows))[:, None]
         counts = np.bincount(places.ravel(), minlength=len(rows) * clusters)
@@ -242,6 +273,7 @@ def _summary(
     method: str,
     seed: int,
     reason: str | None,
+    is_rate: bool,
 ) -> Bootstrap:
     import numpy as np
     from scipy.special import ndtr, stdtrit
@@ -257,6 +289,12 @@ def _summary(
         wide = float(stdtrit(clusters - 1, 1 - tail)) * math.sqrt(clusters / (clusters - 1)) * WIDER
         low, high = (float(end) for end in np.quantile(drawn, [ndtr(-wide), ndtr(wide)]))
         low, high = min(low, value), max(high, value)
+        if is_rate and not reaches_unseen(value, low, high, clusters, level):
+            low = high = None
+            reason = (
+                "the limits do not allow for clusters of another kind that the sample may lack; "
+                "clustered_proportion does"
+            )
     return Bootstrap(
         estimate=Estimate(
             value=value,

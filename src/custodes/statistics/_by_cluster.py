@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from custodes.types import Estimate
 
-from ._checks import joined
+from ._checks import joined, listed
 from ._clustered import clustered_proportion
 from ._proportion import INSTRUMENT_CHECK, proportion
 
@@ -18,7 +18,7 @@ def checked_clusters(
     """Return the clusters, None when each unit has its own; refuse what names none."""
     if clusters is None:
         return None
-    found = tuple(clusters)
+    found = listed(clusters, "clusters")
     if len(found) != n:
         raise ValueError(f"expected one cluster for each unit, found {len(found)} and {n}")
     for i, cluster in enumerate(found):

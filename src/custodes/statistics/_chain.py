@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from custodes.types import Estimate
 
 from ._by_cluster import checked_clusters, rate_over_clusters
-from ._checks import checked_level, joined
+from ._checks import checked_level, joined, listed
 from ._proportion import NOTHING_MEASURED
 
 NOT_MEASURED = "not measured"
@@ -127,6 +127,7 @@ def chain(
         TypeError: an episode that is no mapping, or an answer that is not True, False or None.
         ValueError: an unknown name, a success without an attempt, a bad level, or unequal lengths.
     """
+    answers = listed(answers, "answers")
     episodes = [_checked_episode(i, episode) for i, episode in enumerate(answers)]
     groups = checked_clusters(clusters, len(episodes))
     level = checked_level(level)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from ._checks import checked_count, checked_numbers
+from ._checks import checked_count, checked_numbers, listed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,7 +49,7 @@ def minhash(items: Iterable[str], *, hashes: int = HASHES) -> Signature:
     if isinstance(items, (str, bytes)):
         raise TypeError(f"expected items to be several texts, found {items!r}")
     digests = set()
-    for i, item in enumerate(items):
+    for i, item in enumerate(items if isinstance(items, Set) else listed(items, "items")):
         if not isinstance(item, str):
             raise TypeError(f"expected items[{i}] to be a text, found {item!r}")
         # A lone surrogate is text that UTF-8 cannot hold, and agents do write it.
@@ -83,6 +83,7 @@ def similarity(a: Signature, b: Signature) -> float:
     Raises:
         ValueError: signatures of different lengths, neither empty.
     """
+    a, b = _checked_signature(a, "a"), _checked_signature(b, "b")
     if not a or not b:
         return float(len(a) == len(b))
     if len(a) != len(b):
@@ -151,7 +152,7 @@ def groups(signatures: Sequence[Signature], *, at_least: float = 0.8) -> tuple[i
             joined = np.unique(group[others[shares >= least]])
             if len(joined):
                 group[np.isin(group, joined)] = group[i]
-    own = [0] * len(signatures)
+    own = [0] * sum(len(places) for places in members)
     for number, rows in zip(group.tolist(), members, strict=True):
         for i in rows:
             own[i] = number
@@ -168,6 +169,13 @@ def distinct(signatures: Sequence[Signature], *, at_least: float = 0.8) -> int:
     return len(set(groups(signatures, at_least=at_least)))
 
 
+def _checked_signature(signature: Signature, name: str) -> Signature:
+    own = listed(signature, name)
+    if not all(isinstance(place, int) for place in own):
+        raise TypeError(f"expected {name} from minhash, found something else")
+    return own
+
+
 def _checked(
     signatures: Sequence[Signature], at_least: float
 ) -> tuple[float, list[list[int]], Hashes]:
@@ -182,8 +190,8 @@ def _checked(
         raise ValueError(f"expected at_least above 0 and at most 1, found {least}")
     places: dict[Signature, list[int]] = {}
     length = 0
-    for i, signature in enumerate(signatures):
-        own = tuple(signature)
+    for i, signature in enumerate(listed(signatures, "signatures")):
+        own = _checked_signature(signature, f"signatures[{i}]")
         if own and length and len(own) != length:
             raise ValueError(
                 f"expected signatures of one length, found {length} and signatures[{i}] "

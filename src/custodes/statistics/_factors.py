@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations, product
+from itertools import product
 from typing import TYPE_CHECKING, Literal
 
 from custodes.types import Estimate
 
-from ._checks import checked_count, checked_level, joined, missing_note, same_length
+from ._checks import checked_level, joined, listed, missing_note, same_length
+from ._factor_input import check_columns, checked_interactions, checked_outcomes
+from ._labelled import cluster_codes
 from ._proportion import NOTHING_MEASURED
 
 if TYPE_CHECKING:
@@ -135,10 +137,13 @@ def factors(
     Konis 2007 (separation).
     """
     level = checked_level(level)
-    counts, episodes, missing = _checked_outcomes(outcomes, trials)
+    outcomes = listed(outcomes, "outcomes")
+    if len(listed(clusters, "clusters")) == len(outcomes):
+        cluster_codes(clusters)
+    counts, episodes, missing = checked_outcomes(outcomes, trials)
     same_length(clusters, outcomes, "clusters and outcomes")
-    _check_columns(columns, outcomes)
-    terms = [(name,) for name in columns] + _checked_interactions(interactions, columns)
+    check_columns(columns, outcomes)
+    terms = [(name,) for name in columns] + checked_interactions(interactions, columns)
 
     rows = [i for i, k in enumerate(counts) if k is not None]
     levels = {name: list(dict.fromkeys(column)) for name, column in columns.items()}
@@ -386,63 +391,3 @@ class _Fit:
             ),
             p_value=None,
         )
-
-
-def _checked_outcomes(
-    outcomes: Sequence[int | bool | None], trials: Sequence[int] | None
-) -> tuple[list[int | None], list[int], int]:
-    """Events by row (None when missing), episodes by row, and the episodes missing."""
-    if trials is not None:
-        same_length(trials, outcomes, "trials and outcomes")
-    counts: list[int | None] = []
-    episodes = []
-    for i, outcome in enumerate(outcomes):
-        size = 1 if trials is None else checked_count(trials[i], f"trials[{i}]", least=1)
-        count = None
-        if outcome is not None:
-            whole = int(outcome) if isinstance(outcome, bool) else outcome
-            count = checked_count(whole, f"outcomes[{i}]")
-            if count > size:
-                raise ValueError(f"expected outcomes[{i}] to be at most {size}, found {count}")
-        counts.append(count)
-        episodes.append(size)
-    missing = sum(size for count, size in zip(counts, episodes, strict=True) if count is None)
-    return counts, episodes, missing
-
-
-def _check_columns(columns: Mapping[str, Sequence[str]], outcomes: Sequence[object]) -> None:
-    if not columns:
-        raise ValueError("expected at least one factor, found none")
-    for name, column in columns.items():
-        if isinstance(column, (str, bytes)):
-            raise TypeError(f"expected the levels of {name} by row, found {column!r}")
-        same_length(column, outcomes, f"{name} and outcomes")
-        for i, value in enumerate(column):
-            if not isinstance(value, str):
-                raise TypeError(f"expected {name}[{i}] to be a text, found {value!r}")
-            if not value:
-                raise ValueError(f"expected {name}[{i}] to be a level, found an empty text")
-
-
-def _checked_interactions(
-    interactions: Sequence[Sequence[str]], columns: Mapping[str, Sequence[str]]
-) -> list[tuple[str, ...]]:
-    terms: list[tuple[str, ...]] = []
-    for interaction in interactions:
-        if isinstance(interaction, str):
-            raise TypeError(f"expected an interaction as names of factors, found {interaction!r}")
-        unknown = [name for name in interaction if name not in columns]
-        if unknown:
-            raise ValueError(f"expected interactions of {tuple(columns)}, found {unknown[0]!r}")
-        term = tuple(name for name in columns if name in interaction)
-        if len(term) < 2 or len(term) != len(interaction):
-            raise ValueError(f"expected two or more different factors, found {interaction!r}")
-        if term in terms:
-            raise ValueError(f"expected each interaction once, found {term!r} again")
-        terms.append(term)
-    terms.sort(key=len)
-    for term in terms:
-        for pair in combinations(term, len(term) - 1):
-            if len(pair) > 1 and pair not in terms:
-                raise ValueError(f"expected {term!r} to come with {pair!r}, which is not asked for")
-    return terms

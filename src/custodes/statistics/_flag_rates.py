@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from custodes.types import Estimate
 
-from ._checks import checked_level, joined
+from ._checks import checked_level, joined, listed
 from ._clustered import clustered_proportion
 from ._proportion import MissingBounds, many_episodes, proportion
 from ._runs import checked_clusters, checked_truth
@@ -48,7 +48,7 @@ def flag_rate(
         TypeError, ValueError: a flag that is neither a truth value nor None, unequal lengths.
     """
     level = checked_level(level)
-    checked = [_checked_flag(flag, f"flags[{i}]") for i, flag in enumerate(flags)]
+    checked = [_checked_flag(flag, f"flags[{i}]") for i, flag in enumerate(listed(flags, "flags"))]
     labels = None if clusters is None else checked_clusters(clusters, checked, "clusters")
     missing = checked.count(None)
 
@@ -91,7 +91,7 @@ def transcript_flags(
     Raises:
         TypeError, ValueError: a flag that is neither a truth value nor None, unequal lengths.
     """
-    checked = [_checked_flag(flag, f"flags[{i}]") for i, flag in enumerate(flags)]
+    checked = [_checked_flag(flag, f"flags[{i}]") for i, flag in enumerate(listed(flags, "flags"))]
     labels = checked_clusters(transcripts, checked, "transcripts")
     by_transcript: dict[Hashable, list[bool | None]] = {}
     for flag, label in zip(checked, labels, strict=True):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from custodes.types import Estimate
 
-from ._checks import checked_level, checked_numbers, joined, missing_note, same_length
+from ._checks import checked_level, checked_numbers, joined, listed, missing_note, same_length
 from ._proportion import NOTHING_MEASURED
 
 NOT_A_SAMPLE = "no interval: these assessors were chosen and confer, and are no sample of anyone"
@@ -47,6 +47,11 @@ def assessors(estimates: Mapping[str, float | None]) -> Assessors:
         TypeError, ValueError: a name that is empty or no text, or a probability that is NaN, no
             number or outside [0, 1].
     """
+    if not isinstance(estimates, Mapping):
+        raise TypeError(
+            f"expected estimates to map assessors to probabilities, found "
+            f"{type(estimates).__name__}"
+        )
     for name in estimates:
         if not isinstance(name, str):
             raise TypeError(f"expected the name of an assessor, found {name!r}")
@@ -208,14 +213,14 @@ def _scored(
 
 
 def _check_outcomes(outcomes: Sequence[object]) -> None:
-    for i, outcome in enumerate(outcomes):
+    for i, outcome in enumerate(listed(outcomes, "outcomes")):
         if outcome is not None and not isinstance(outcome, bool):
             found = f"found {outcome!r}"
             raise TypeError(f"expected outcomes[{i}] to be a truth value or None, {found}")
 
 
 def _probabilities(values: Iterable[float | None], name: str) -> list[float | None]:
-    given = list(values)
+    given = list(listed(values, name))
     numbers = checked_numbers((0.0 if p is None else p for p in given), name, low=0.0, high=1.0)
     return [None if p is None else number for p, number in zip(given, numbers, strict=True)]
 

@@ -11,10 +11,11 @@ from custodes.types import Estimate
 
 from ._by_cluster import checked_clusters, rate_over_clusters, without_interval
 from ._checks import (
-    checked_count,
     checked_level,
+    checked_missing,
     checked_numbers,
     joined,
+    listed,
     missing_note,
     same_length,
 )
@@ -149,7 +150,7 @@ def cumulative_incidence(
     same_length(durations, kinds, "times and causes")
     groups = checked_clusters(clusters, len(durations))
     level = checked_level(level)
-    missing = checked_count(missing, "missing")
+    missing = checked_missing(missing)
     horizon = checked_horizon(horizon)
     if missing and groups is not None:
         raise ValueError(
@@ -205,9 +206,7 @@ def cumulative_incidence(
 
 
 def _checked_causes(causes: Iterable[str | None]) -> tuple[str | None, ...]:
-    if isinstance(causes, str):
-        raise TypeError(f"expected a sequence of causes, found {causes!r}")
-    kinds = tuple(causes)
+    kinds = listed(causes, "causes")
     for i, kind in enumerate(kinds):
         if kind is not None and not isinstance(kind, str):
             raise TypeError(f"expected causes[{i}] to be a name or None, found {kind!r}")

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ._checks import checked_numbers
+from ._checks import checked_numbers, listed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -117,9 +117,10 @@ def cluster_codes(clusters: Sequence[Hashable]) -> Codes:
         raise TypeError(f"expected clusters to be a sequence, found {clusters!r}")
     numbers: dict[Hashable, int] = {}
     codes = []
-    for i, cluster in enumerate(clusters):
-        if cluster is None:
-            raise TypeError(f"expected clusters[{i}] to name a cluster, found None")
+    for i, cluster in enumerate(listed(clusters, "clusters")):
+        # NaN equals nothing, so that each would be a cluster of its own.
+        if cluster is None or (isinstance(cluster, float) and math.isnan(cluster)):
+            raise TypeError(f"expected clusters[{i}] to name a cluster, found {cluster}")
         try:
             codes.append(numbers.setdefault(cluster, len(numbers)))
         except TypeError:
@@ -153,7 +154,7 @@ def _checked_scores(scores: Scores, scale: tuple[float, float]) -> Floats:
         numbers = scores.astype(np.float64)
         absent = np.zeros(len(numbers), dtype=np.bool_)
     else:
-        values = list(scores)
+        values = list(listed(scores, "scores"))
         numbers = _as_floats(values)
         absent = np.isnan(numbers)
         # NaN is what None became, unless it was there before.
@@ -204,7 +205,7 @@ def _checked_labels(labels: Labels) -> Flags:
                 f"{labels.ndim} dimensions of {labels.dtype}"
             )
         return labels
-    values: list[object] = list(labels)
+    values: list[object] = list(listed(labels, "labels"))
     if not set(map(type, values)) <= {bool, np.bool_}:
         i = next(i for i, v in enumerate(values) if not isinstance(v, (bool, np.bool_)))
         raise TypeError(f"expected labels[{i}] to be True or False, found {values[i]!r}")

@@ -122,6 +122,9 @@ def fitted(
             # Leverages of cells; each episode of a cell has its share of them.
             leverage = (np.linalg.qr(weighed)[0] ** 2).sum(axis=1)
             residual = residual + leverage * (0.5 - expit(z))
+            # The penalty is worth as many more episodes. Without them a step in a cell of one
+            # episode goes twice as far as the maximum, and back again for ever.
+            weighed = weighed * np.sqrt(1 + leverage / n)[:, None]
         score = span.T @ (x.T @ residual)
         triangle = _triangle(weighed @ span)
         try:

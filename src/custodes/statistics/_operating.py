@@ -10,7 +10,7 @@ from typing import Literal, get_args
 from custodes.types import Estimate
 
 from ._binomial import clopper_pearson_limits
-from ._checks import checked_level, joined, missing_note, same_length
+from ._checks import checked_level, joined, listed, missing_note, same_length
 from ._flag_rates import TranscriptFlag, flag_rate, per_transcript_rate, transcript_flags
 from ._proportion import NOTHING_MEASURED, MissingBounds
 from ._runs import checked_clusters, checked_keys, checked_number, checked_scores, checked_truth
@@ -192,6 +192,7 @@ def confusion(
             lengths, or another word for ``above``.
     """
     values = checked_scores(scores, "scores")
+    labels = listed(labels, "labels")
     truths = [checked_truth(label, f"labels[{i}]") for i, label in enumerate(labels)]
     same_length(values, truths, "scores and labels")
     at = checked_number(cut, "cut", low=0.0, high=1.0)

@@ -10,7 +10,14 @@ from typing import Literal, get_args
 from custodes.types import Estimate
 
 from ._binomial import beta_quantile, clopper_pearson_limits
-from ._checks import checked_count, checked_level, checked_part, joined, missing_note
+from ._checks import (
+    checked_level,
+    checked_numbers,
+    checked_part,
+    checked_units,
+    joined,
+    missing_note,
+)
 
 Method = Literal["clopper-pearson", "wilson", "jeffreys"]
 Sided = Literal["two", "upper", "lower"]
@@ -55,7 +62,7 @@ def proportion(
     Sources: Clopper and Pearson 1934; Wilson 1927; Brown, Cai and DasGupta 2001.
     """
     k, n = checked_part(k, n)
-    missing = checked_count(missing, "missing")
+    missing = checked_units(missing, "missing")
     level = checked_level(level)
     if method not in get_args(Method):
         raise ValueError(f"expected a method of {get_args(Method)}, found {method!r}")
@@ -125,7 +132,7 @@ def deterministic(k: int, n: int, *, missing: int = 0) -> Estimate:
         TypeError, ValueError: as `proportion`.
     """
     k, n = checked_part(k, n)
-    missing = checked_count(missing, "missing")
+    missing = checked_units(missing, "missing")
     return Estimate(
         value=k / n if n else None,
         low=None,
@@ -208,7 +215,7 @@ def minimum_detectable(n_clusters: int, level: float = 0.95) -> float:
     Raises:
         TypeError, ValueError: a count that is negative or not whole; a level outside [0.8, 1).
     """
-    n = checked_count(n_clusters, "n_clusters")
+    n = checked_units(n_clusters, "n_clusters")
     level = checked_level(level)
     return 1.0 if n == 0 else -math.expm1(math.log(1 - level) / n)
 
@@ -222,6 +229,7 @@ def clusters_needed(rate: float, level: float = 0.95) -> int:
         ValueError: a rate outside (0, 1) or a level outside [0.8, 1).
     """
     level = checked_level(level)
+    (rate,) = checked_numbers((rate,), "rate")
     if not 0 < rate < 1:
         raise ValueError(f"expected a rate between 0 and 1, found {rate}")
     units = max(1, math.ceil(math.log(1 - level) / math.log1p(-rate)))
@@ -242,7 +250,9 @@ def many_episodes(estimate: Estimate, episodes: int) -> Estimate:
         TypeError, ValueError: ``episodes`` below 1 or not whole, or an estimate that is not a
             rate in [0, 1].
     """
-    count = checked_count(episodes, "episodes", least=1)
+    count = checked_units(episodes, "episodes", least=1)
+    if not isinstance(estimate, Estimate):
+        raise TypeError(f"expected an Estimate, found {type(estimate).__name__}")
     for number in (estimate.value, estimate.low, estimate.high):
         if number is not None and not 0 <= number <= 1:
             raise ValueError(f"expected the estimate of a rate in [0, 1], found {number}")

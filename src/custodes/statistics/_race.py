@@ -9,7 +9,15 @@ from dataclasses import dataclass, replace
 from custodes.types import Estimate
 
 from ._by_cluster import checked_clusters, rate_over_clusters
-from ._checks import checked_count, checked_level, checked_numbers, joined, same_length
+from ._checks import (
+    checked_flags,
+    checked_level,
+    checked_missing,
+    checked_numbers,
+    joined,
+    listed,
+    same_length,
+)
 from ._incidence import CumulativeIncidence, cumulative_incidence
 from ._proportion import NOTHING_MEASURED
 from ._time import checked_horizon
@@ -131,11 +139,11 @@ def race(
     failures = _checked_times(
         (None,) * n if monitor_failed_at is None else monitor_failed_at, "monitor_failed_at", ends
     )
-    cuts = _checked_flags((False,) * n if cut_short is None else cut_short, "cut_short")
+    cuts = checked_flags((False,) * n if cut_short is None else cut_short, "cut_short")
     same_length(cuts, ends, "cut_short and end_at")
     groups = checked_clusters(clusters, n)
     level = checked_level(level)
-    missing = checked_count(missing, "missing")
+    missing = checked_missing(missing)
     if missing and groups is not None:
         raise ValueError(
             "expected missing=0 with clusters: give an episode of which nothing is known as cut "
@@ -320,7 +328,7 @@ def _checked_times(
     times: Iterable[float | None], name: str, ends: Sequence[float]
 ) -> tuple[float | None, ...]:
     """Times or None, none after the end of its episode."""
-    found = tuple(times)
+    found = listed(times, name)
     same_length(found, ends, f"{name} and end_at")
     checked: list[float | None] = []
     for i, (time, end) in enumerate(zip(found, ends, strict=True)):
@@ -337,11 +345,3 @@ def _checked_times(
             )
         checked.append(number)
     return tuple(checked)
-
-
-def _checked_flags(flags: Iterable[bool], name: str) -> tuple[bool, ...]:
-    found = tuple(flags)
-    for i, flag in enumerate(found):
-        if flag not in (True, False):
-            raise TypeError(f"expected {name}[{i}] to be True or False, found {flag!r}")
-    return tuple(bool(flag) for flag in found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Sequence
 
-from ._checks import checked_numbers, same_length
+from ._checks import checked_numbers, is_truth, listed, same_length
 
 
 def checked_number(
@@ -32,7 +32,7 @@ def checked_scores(scores: Sequence[float | None], name: str) -> tuple[float | N
     if isinstance(scores, (str, bytes)):
         raise TypeError(f"expected {name} to be a sequence of scores, found {scores!r}")
     checked: list[float | None] = []
-    for i, score in enumerate(scores):
+    for i, score in enumerate(listed(scores, name)):
         if type(score) is float and 0.0 <= score <= 1.0:
             checked.append(score)
         elif score is None:
@@ -48,10 +48,7 @@ def checked_truth(value: object, name: str) -> bool:
     Raises:
         TypeError: it is anything else; 0 and 1 are not.
     """
-    if isinstance(value, bool):
-        return value
-    # numpy may not be loaded, so its type is known by name.
-    if type(value).__module__ == "numpy" and type(value).__name__ in ("bool", "bool_"):
+    if is_truth(value):
         return bool(value)
     raise TypeError(f"expected {name} to be a truth value, found {value!r}")
 
@@ -64,7 +61,7 @@ def checked_keys(keys: Sequence[str], runs: Sequence[object], name: str) -> tupl
     """
     if isinstance(keys, (str, bytes)):
         raise TypeError(f"expected {name} to be a sequence of keys, found the text {keys!r}")
-    given: tuple[object, ...] = tuple(keys)
+    given: tuple[object, ...] = listed(keys, name)
     same_length(runs, given, f"runs and {name}")
     seen: dict[str, None] = {}
     for i, key in enumerate(given):
@@ -86,7 +83,7 @@ def checked_clusters(
     """
     if isinstance(clusters, (str, bytes)):
         raise TypeError(f"expected {name} to be a sequence of labels, found {clusters!r}")
-    checked = tuple(clusters)
+    checked = listed(clusters, name)
     same_length(runs, checked, f"runs and {name}")
     for i, label in enumerate(checked):
         # None would join all runs that lack a label, and NaN equals nothing.

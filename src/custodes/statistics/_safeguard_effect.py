@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from custodes.types import Estimate
 
 from ._by_cluster import checked_clusters, rate_over_clusters
-from ._checks import joined
+from ._checks import joined, listed
 from ._paired import PairedDifference, paired_difference
 
 
@@ -121,7 +121,7 @@ def _checked_cell(
         raise TypeError(f"expected {name} to map seeds to answers, found {type(cell).__name__}")
     checked: dict[Hashable, tuple[bool | None, ...]] = {}
     for seed, harms in cell.items():
-        answers = tuple(harms)
+        answers = listed(harms, f"{name}[{seed!r}]")
         for i, harm in enumerate(answers):
             if harm is not None and not isinstance(harm, bool):
                 raise TypeError(

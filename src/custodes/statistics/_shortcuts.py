@@ -74,6 +74,10 @@ def shortcut_check(
     """
     if monitor is not None:
         (monitor,) = checked_numbers((monitor,), "monitor", low=0.0, high=1.0)
+    if not isinstance(features, Mapping):
+        raise TypeError(
+            f"expected features to map names to values, found {type(features).__name__}"
+        )
     found = [_shortcut(name, values, labels, monitor) for name, values in features.items()]
     found.sort(key=lambda s: (s.auroc is None, -(s.auroc or 0.0), s.feature))
     return ShortcutCheck(

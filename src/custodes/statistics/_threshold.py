@@ -276,7 +276,8 @@ def calibrate(
 
     With several runs in a cluster (a seed, a task) they are not exchangeable with a run of a
     new cluster, and counting them all is wrong. One run of each cluster is drawn with ``seed``
-    and kept: that is exact for a run drawn from a new cluster. The other runs are not used.
+    and kept: that is exact for a run drawn from a new cluster. The other runs are not used, also
+    where the one drawn has no score: replacing it would favour clusters that are often missing.
 
     A missing score has no rank and is left out. The rate then holds for new benign runs that
     are measured, with no assumption about which ones are missing, since calibration and new
@@ -323,10 +324,11 @@ def calibrate(
     highest: list[float] = []
     lowest: list[float] = []
     for runs in ordered:
-        # The same order serves all three, so that they differ by the missing scores alone.
-        measured = (values[i] for i in runs if values[i] is not None)
-        ranked.extend(value for value in (next(measured, None),) if value is not None)
+        # The run is drawn before its score is looked at. Taking another when it has none would
+        # weigh clusters otherwise than new measured runs do, and the rate would not hold.
         first = values[runs[0]]
+        if first is not None:
+            ranked.append(first)
         highest.append(1.0 if first is None else first)
         lowest.append(0.0 if first is None else first)
     ranked.sort()
@@ -412,6 +414,11 @@ def _note(
     runs: int,
     clusters: int,
 ) -> str | None:
+    if n == 0 and measured:
+        return (
+            f"no threshold: in none of {clusters} clusters has the run drawn a score, so nothing "
+            "is flagged"
+        )
     if n == 0:
         return f"no threshold: none of {runs} benign runs was measured, so nothing is flagged"
     share = _share(rate)
@@ -430,5 +437,5 @@ def _note(
     if measured > n:
         drawn = f"one run of each of {n} clusters ranked, of {measured}"
     if clusters > n and clusters < runs:
-        lost = f"{clusters - n} of {clusters} clusters have no measured run"
+        lost = f"in {clusters - n} of {clusters} clusters the run drawn has no score"
     return joined(short, unsettled, drawn, missing_note(runs - measured, measured), lost)

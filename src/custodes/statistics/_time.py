@@ -13,9 +13,10 @@ from custodes.types import Estimate
 
 from ._binomial import clopper_pearson_limits
 from ._checks import (
-    checked_count,
+    checked_flags,
     checked_level,
     checked_numbers,
+    checked_units,
     joined,
     missing_note,
     same_length,
@@ -47,7 +48,7 @@ def median_interval(values: Iterable[float], *, level: float = 0.95, missing: in
     """
     durations = sorted(checked_numbers(values, "values", low=0.0))
     level = checked_level(level)
-    missing = checked_count(missing, "missing")
+    missing = checked_units(missing, "missing")
     n = len(durations)
     method = "median, order-statistic interval"
     absent = missing_note(missing, n)
@@ -177,13 +178,10 @@ def kaplan_meier(
     Sources: Kaplan and Meier 1958; Brookmeyer and Crowley 1982; Irwin 1949.
     """
     durations = checked_numbers(times, "times", low=0.0)
-    flags = tuple(observed)
+    flags = checked_flags(observed, "observed")
     same_length(durations, flags, "times and observed")
-    for i, flag in enumerate(flags):
-        if flag not in (True, False):
-            raise TypeError(f"expected observed[{i}] to be True or False, found {flag!r}")
     level = checked_level(level)
-    missing = checked_count(missing, "missing")
+    missing = checked_units(missing, "missing")
     if horizon is not None:
         horizon = checked_horizon(horizon)
 

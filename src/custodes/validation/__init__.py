@@ -4,6 +4,7 @@ from ._document import (
     SCHEMA,
     AttackFigures,
     Bin,
+    FitFigures,
     GroupFigures,
     Latency,
     MonitorFigures,
@@ -25,7 +26,7 @@ from ._thresholds import (
     parse_validation_threshold,
     validation_crossings,
 )
-from ._validate import validate_runs, validate_scores
+from ._validate import ValidationSettings, validate_runs, validate_scores
 
 __all__ = [
     "DEFAULT_FPRS",
@@ -36,6 +37,7 @@ __all__ = [
     "BadScores",
     "BadValidationThreshold",
     "Bin",
+    "FitFigures",
     "GroupFigures",
     "Labels",
     "Latency",
@@ -49,6 +51,7 @@ __all__ = [
     "UnitFigures",
     "Validation",
     "ValidationCrossing",
+    "ValidationSettings",
     "ValidationThreshold",
     "Warned",
     "parse_validation_threshold",

@@ -183,11 +183,20 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CurvePoint(msgspec.Struct, frozen=True, array_like=True):
-    """A time, and the share of runs with the flag first, and with the harm first, until then."""
+    """A time, and the share of runs with the flag first, and with the harm first, until then.
+
+    Attributes:
+        flag_low, flag_high, harm_low, harm_high: ends of pointwise intervals, None where none was
+            shown to cover.
+    """
 
     at: float
     flag_first: float
     harm_first: float
+    flag_low: float | None = None
+    flag_high: float | None = None
+    harm_low: float | None = None
+    harm_high: float | None = None
 
 
 class RaceFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,7 +204,11 @@ class RaceFigures(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         ties: flag and harm at the same action; counted as harm first.
+        n: runs in the race. clusters: of these. flagged, harmed: with the flag first, and with
+            the harm first. unknown: runs of which that cannot be said.
         without_harm: violating runs whose label names no harm: not in the race.
+        horizon: end of the longest run; the curve is flat from its last point to there.
+        curve: cumulative incidence, at most some hundred points of it.
     """
 
     unit: str
@@ -206,6 +219,10 @@ class RaceFigures(msgspec.Struct, frozen=True, kw_only=True):
     n: int
     unknown: int
     without_harm: int
+    clusters: int
+    flagged: int
+    harmed: int
+    horizon: float
     curve: tuple[CurvePoint, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -265,6 +282,35 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
     tokens: int | None
 
 
+class FitFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """The weights of an ensemble and what they were fitted on.
+
+    Attributes:
+        intercept, coefficients: of 1 / (1 + exp(-(intercept + sum of coefficient times suspicion)))
+            over the members, in their order; None and empty when nothing could be fitted.
+        penalty: of the ridge penalty on the coefficients, half of it times their squares.
+        runs, violations, benign: that fitted them. violation_clusters, benign_clusters: likewise.
+        left_out: runs of these clusters that a member could not judge, or that were not read.
+        clusters: that were set apart for the fit: no figure of this monitor has a run of theirs.
+        why_not: why nothing was fitted.
+        notes: what a reader must know of the weights.
+    """
+
+    members: tuple[str, ...]
+    intercept: float | None
+    coefficients: tuple[float, ...]
+    penalty: float | None
+    runs: int
+    violations: int
+    benign: int
+    left_out: int
+    violation_clusters: int
+    benign_clusters: int
+    clusters: tuple[str, ...]
+    why_not: str | None = None
+    notes: tuple[str, ...] = ()
+
+
 class Unmeasured(msgspec.Struct, frozen=True, kw_only=True):
     """A run that was not scored, or not wholly."""
 
@@ -273,7 +319,13 @@ class Unmeasured(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MonitorFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """One monitor."""
+    """One monitor.
+
+    Attributes:
+        digest: its identity, weights included; None for scores given elsewhere and for an ensemble
+            that could not be fitted.
+        fit: for an ensemble whose weights the labels fitted; None for every other monitor.
+    """
 
     name: str
     digest: str | None
@@ -288,6 +340,7 @@ class MonitorFigures(msgspec.Struct, frozen=True, kw_only=True):
     cost: Cost | None
     attacks: tuple[AttackFigures, ...]
     unmeasured: tuple[Unmeasured, ...]
+    fit: FitFigures | None = None
 
 
 class Warned(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from custodes.monitors import JAILBREAK_RESISTANCE, Monitor
+import msgspec
+
+from custodes.monitors import JAILBREAK_RESISTANCE, EnsembleMonitor, Monitor
 from custodes.scan import Settings
 from custodes.types import Estimate
 
@@ -21,6 +23,7 @@ from ._document import (
     Warned,
 )
 from ._figures import any_action, calibrated, measure
+from ._fitted import Fitted, fitted
 from ._join import Joined, LabelledRun
 from ._labels import Split
 from ._latency import latencies
@@ -32,6 +35,7 @@ from ._run import (
     asks_a_model,
     first_flag,
     judges_actions,
+    to_fit,
     transcript_score,
 )
 from ._units import SplitPlan, Unit, key_of
@@ -40,6 +44,7 @@ from ._warnings import (
     behaviour_warnings,
     confounded_groups,
     few_clusters,
+    fit_duplicates,
     one_origin,
     shortcuts,
 )
@@ -97,13 +102,26 @@ def document_of(
     about: dict[str, object],
 ) -> Validation:
     """Everything that is measured of the monitors on the joined runs."""
-    measured = [_Measured(monitor, joined.runs, split, plan, settings) for monitor in monitors]
+    fits = [
+        fitted(monitor, joined.runs, split, settings)
+        if isinstance(monitor, EnsembleMonitor) and to_fit(monitor)
+        else None
+        for monitor in monitors
+    ]
+    measured = [
+        _Measured(monitor, joined.runs, split, plan, settings, fit)
+        for monitor, fit in zip(monitors, fits, strict=True)
+    ]
     figures = tuple(one.figures() for one in measured)
     units = _units(joined.runs, {}, split)
-    data, warnings = _data_and_warnings(joined, units, figures, plan)
+    data, warnings = _data_and_warnings(joined, units, figures, split)
     for one, found in zip(measured, figures, strict=True):
-        warnings += few_clusters(one.transcripts, one.transcript_points)
+        few = few_clusters(one.transcripts, one.transcript_points)
+        if found.fit is not None:  # its clusters are its own
+            few = [msgspec.structs.replace(warned, monitor=found.name) for warned in few]
+        warnings += few
         warnings += notes_of(found.name, found.per_transcript.notes)
+        warnings += one.fit_warnings()
     not_measured = [NOT_OTHERS, NOT_PROBABILITY, NOT_PEOPLE, NOT_ACROSS]
     not_measured += [NOT_ADAPTIVE] if plan.attacks else [NOT_ATTACKED]
     if any(one.asks_a_model for one in measured):
@@ -129,8 +147,15 @@ class _Measured:
         split: SplitPlan,
         plan: Plan,
         settings: Settings,
+        fit: Fitted | None,
     ) -> None:
-        self._monitor = monitor
+        self._monitor = monitor if fit is None else fit.monitor
+        self._fit = fit
+        self._spent = [one.run.spoken.get(monitor.name) for one in runs]
+        self._spent_on = sum(len(one.run.calls) for one in runs)
+        if fit is not None:
+            # What its weights were fitted on measures nothing of it.
+            runs = fit.measured(runs)
         self._runs = runs
         self._plan = plan
         self._flag_at = settings.flag_at
@@ -147,6 +172,9 @@ class _Measured:
             _action_units(one, spoken, unit, settings.flag_at)
             for one, spoken, unit in zip(runs, self._spoken, self.transcripts, strict=True)
         ]
+
+    def fit_warnings(self) -> list[Warned]:
+        return [] if self._fit is None else self._fit.warnings()
 
     @property
     def asks_a_model(self) -> bool:
@@ -171,7 +199,7 @@ class _Measured:
         raced = races(runs, clusters, flags, has_harm)
         return MonitorFigures(
             name=self._monitor.name,
-            digest=self._monitor.digest,
+            digest=self._monitor.digest if self._fit is None else self._fit.digest,
             coverage=coverage(self.transcripts),
             per_transcript=measure("transcript", self.transcripts, self.transcript_points),
             per_action=measure("action", labelled, points) if labelled else None,
@@ -187,6 +215,7 @@ class _Measured:
             cost=self._cost(),
             attacks=self._attacks(violating) if plan.attacks else (),
             unmeasured=self._unmeasured(),
+            fit=None if self._fit is None else self._fit.figures,
         )
 
     def _each(self) -> Iterator[tuple[LabelledRun, Unit, list[Unit] | None]]:
@@ -222,9 +251,9 @@ class _Measured:
         )
 
     def _cost(self) -> Cost:
-        known = [spoken for spoken in self._spoken if spoken is not None]
+        known = [spoken for spoken in self._spent if spoken is not None]
         seconds = sum(spoken.seconds for spoken in known)
-        actions = sum(len(one.run.calls) for one in self._runs)
+        actions = self._spent_on
         calls = [spoken.model_calls for spoken in known if spoken.model_calls is not None]
         tokens = [spoken.tokens for spoken in known if spoken.tokens is not None]
         return Cost(
@@ -337,10 +366,8 @@ def data_of(units: Sequence[Unit], *, clusters_from: dict[str, int]) -> Data:
 
 
 def _data_and_warnings(
-    joined: Joined, units: Sequence[Unit], figures: Sequence[MonitorFigures], plan: Plan
+    joined: Joined, units: Sequence[Unit], figures: Sequence[MonitorFigures], split: SplitPlan
 ) -> tuple[Data, list[Warned]]:
-    import msgspec
-
     runs = [one.run for one in joined.runs]
     read = [i for i, run in enumerate(runs) if run.unread is None]
     features = {
@@ -358,6 +385,14 @@ def _data_and_warnings(
         (joined.runs[i].shown, joined.runs[j].shown)
         for i, j in similar.across([unit.split for unit in units])
     ]
+    if split.fit:
+        fitting = [
+            Split.CALIBRATION if unit.cluster in split.fit else Split.TEST for unit in units
+        ]
+        warnings += fit_duplicates(
+            [(joined.runs[i].shown, joined.runs[j].shown) for i, j in similar.across(fitting)],
+            [one.name for one in figures if one.fit is not None and one.fit.why_not is None],
+        )
     violating = [i for i in read if units[i].violation]
     distinct = similar.distinct(violating)
     warnings += behaviour_warnings(len(violating), distinct, across)

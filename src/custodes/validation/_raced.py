@@ -103,6 +103,10 @@ def _figures(result: Race, without_harm: int) -> RaceFigures:
         n=result.measured,
         unknown=result.unmeasurable,
         without_harm=without_harm,
+        clusters=result.clusters,
+        flagged=result.curves.of(result.flag_first.outcome).events,
+        harmed=result.curves.of(result.harm_first.outcome).events,
+        horizon=result.curves.horizon,
         curve=_curve(result),
         notes=(*result.notes, SHADOW, ALWAYS_HARM),
     )
@@ -116,11 +120,16 @@ def _rate(share: Share, *, harmful: bool) -> Rate:
 
 
 def _curve(result: Race) -> tuple[CurvePoint, ...]:
-    flagged = result.curves.of(result.flag_first.outcome).incidence
-    harmed = result.curves.of(result.harm_first.outcome).incidence
+    flagged = result.curves.of(result.flag_first.outcome)
+    harmed = result.curves.of(result.harm_first.outcome)
+    none = (None,) * len(result.curves.times)
     points = [
-        CurvePoint(*point) for point in zip(result.curves.times, flagged, harmed, strict=True)
-    ]
+        CurvePoint(*point)
+        for point in zip(
+            result.curves.times, flagged.incidence, harmed.incidence, flagged.low or none,
+            flagged.high or none, harmed.low or none, harmed.high or none, strict=True,
+        )
+    ]  # fmt: skip
     if len(points) <= MOST_POINTS:
         return tuple(points)
     step = len(points) / MOST_POINTS

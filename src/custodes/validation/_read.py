@@ -33,7 +33,7 @@ from custodes.transcripts import (
 )
 
 from ._labels import Label, Labels
-from ._run import Spoken, transcript_score, watch_run
+from ._run import Spoken, transcript_score, watch_run, watched
 
 LONGEST_READING = 60.0
 """Seconds for one run of a file, and a second more for each `SLOWEST` bytes of the file."""
@@ -48,12 +48,14 @@ class Attacked(msgspec.Struct, frozen=True, kw_only=True):
         changed: calls or texts that it changed.
         not_applicable: why it could not be applied to this run; then there are no scores.
         scores: of the transcript, by monitor.
+        spoken: all that the members of ensembles said that are still to be fitted.
     """
 
     attack: str
     changed: int
     not_applicable: str | None
     scores: dict[str, float | None]
+    spoken: dict[str, Spoken] = {}
 
 
 class ScoredRun(msgspec.Struct, kw_only=True):
@@ -115,12 +117,17 @@ class FileResult(msgspec.Struct, kw_only=True):
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
-    """What every process needs to know."""
+    """What every process needs to know.
+
+    Attributes:
+        members: names of monitors that belong to an ensemble which is fitted afterwards.
+    """
 
     settings: Settings
     labels: Labels
     attacks: bool
     seed: int
+    members: frozenset[str] = frozenset()
 
 
 class _TooSlow(BaseException):
@@ -136,7 +143,7 @@ def _prepare(work: Work) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    _PREPARED = (work, work.settings.load_monitors())
+    _PREPARED = (work, watched(work.settings.load_monitors()))
 
 
 def _run_prepared(task: Task) -> FileResult:
@@ -161,7 +168,7 @@ def score_files(
         BadRules, LookupError: when a monitor cannot be loaded.
     """
     if jobs <= 1 or len(tasks) <= 1:
-        monitors = work.settings.load_monitors()
+        monitors = watched(work.settings.load_monitors())
         results = []
         for task in tasks:
             results.append(score_file(task, work, monitors))
@@ -391,17 +398,20 @@ def _attacked(run: Transcript, work: Work, monitors: Sequence[Monitor]) -> Itera
             yield Attacked(attack=attack.name, changed=0, not_applicable=None, scores=unknown)
             continue
         scores: dict[str, float | None] = {}
+        kept: dict[str, Spoken] = {}
         if changed.not_applicable is None:
             spoken, _ = watch_run(changed.transcript, monitors)
             scores = {
                 by: transcript_score(said, flag_at=work.settings.flag_at)
                 for by, said in spoken.items()
             }
+            kept = {by: spoken[by] for by in sorted(work.members)}
         yield Attacked(
             attack=attack.name,
             changed=changed.changed,
             not_applicable=changed.not_applicable,
             scores=scores,
+            spoken=kept,
         )
 
 

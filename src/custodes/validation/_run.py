@@ -9,6 +9,7 @@ import msgspec
 
 from custodes.monitors import (
     Each,
+    EnsembleMonitor,
     JudgeCosts,
     JudgeMonitor,
     Monitor,
@@ -37,7 +38,8 @@ class Spoken(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that one monitor said of one run.
 
     Attributes:
-        seen: while the run went on, in order; events of which nothing was said are left out.
+        seen: while the run went on, in order; events of which nothing was said are left out, and
+            those of which 0 was said are not: an ensemble answers where a member does.
         end: once the run had ended, by event.
         failed_at: index of the first event that it did not judge because it had failed; None when
             it had not.
@@ -53,6 +55,31 @@ class Spoken(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
     model_calls: int | None = None
     tokens: int | None = None
+
+
+def to_fit(monitor: Monitor) -> bool:
+    """Whether a monitor is an ensemble whose weights are still to be fitted."""
+    return isinstance(monitor, EnsembleMonitor) and monitor.needs_fit
+
+
+def watched(monitors: Sequence[Monitor]) -> tuple[Monitor, ...]:
+    """The monitors that watch: an ensemble that is still to be fitted does so by its members.
+
+    What a member says is written down once, for itself and for every ensemble that it is in.
+
+    Raises:
+        LookupError: when two different monitors have one name.
+    """
+    found: dict[str, Monitor] = {}
+    for monitor in monitors:
+        members: Sequence[Monitor] = getattr(monitor, "members", ()) if to_fit(monitor) else ()
+        for one in members or (monitor,):
+            before = found.setdefault(one.name, one)
+            if before is not one and before.digest != one.digest:
+                raise LookupError(
+                    f"expected monitors with different names, found two that are {one.name!r}"
+                )
+    return tuple(found.values())
 
 
 def watch_run(
@@ -146,7 +173,7 @@ class _Listener:
         if said.suspicion is None:
             self._say("" if said.reason is None else said.reason.detail)
             into[index] = Seen(index, before.suspicion, True)
-        elif said.suspicion > 0:
+        else:
             into[index] = Seen(index, max(before.suspicion, said.suspicion), before.unknown)
 
     def _fail(self, index: int, error: BaseException) -> None:

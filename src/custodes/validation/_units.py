@@ -1,10 +1,10 @@
-"""What is scored and labelled, and which of it may fit a threshold."""
+"""What is scored and labelled, and which of it may fit weights or a threshold."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ._labels import Split
 
@@ -45,11 +45,14 @@ class SplitPlan:
         by_cluster: calibration or test.
         share: of the benign clusters that calibrate, as asked; None when the labels say it.
         seed: of the draw.
+        fit: clusters of the calibration split that fit weights, and nothing else, for a monitor
+            that has weights to fit; for every other monitor they calibrate.
     """
 
     by_cluster: Mapping[str, Split]
     share: float | None
     seed: int
+    fit: frozenset[str] = frozenset()
 
     def of(self, cluster: str, violation: bool) -> Split | None:
         """The split of a unit; None for a violation in a calibration cluster: it is set aside."""
@@ -58,7 +61,7 @@ class SplitPlan:
 
 
 def draw_split(
-    clusters: Iterable[tuple[str, str, bool]], *, share: float, seed: int
+    clusters: Iterable[tuple[str, str, bool]], *, share: float, seed: int, fitting: bool = False
 ) -> SplitPlan:
     """Split clusters at random, benign ones and mixed ones alike.
 
@@ -72,6 +75,8 @@ def draw_split(
         clusters: of every run its cluster, the name that this is drawn by, and whether the run is
             a violation.
         share: of the clusters with a benign run, above 0 and below 1.
+        fitting: whether weights are to be fitted, which takes violations: then half the share of
+            the clusters without a benign run are of the calibration split as well.
 
     Raises:
         ValueError: for a share out of range.
@@ -84,14 +89,47 @@ def draw_split(
         drawn_by[cluster] = drawn_as
         if not violation:
             benign.add(cluster)
-    order = sorted(benign, key=lambda name: (_hash(seed, drawn_by[name]), drawn_by[name]))
+    order = sorted(benign, key=lambda name: _place(seed, drawn_by[name]))
     # One cluster cannot both calibrate and test; with two or more each side has one.
-    count = 0 if len(order) < 2 else min(max(round(share * len(order)), 1), len(order) - 1)
-    chosen = frozenset(order[:count])
+    chosen = frozenset(order[: _part_of(len(order), share)])
+    if fitting:
+        # A half, because the other half of the split calibrates, which no violation can.
+        rest = sorted(drawn_by.keys() - benign, key=lambda name: _place(seed, drawn_by[name]))
+        chosen |= frozenset(rest[: _part_of(len(rest), share / 2)])
     by_cluster = {
         name: Split.CALIBRATION if name in chosen else Split.TEST for name in sorted(drawn_by)
     }
     return SplitPlan(by_cluster=by_cluster, share=share, seed=seed)
+
+
+def with_fit(split: SplitPlan, clusters: Iterable[tuple[str, str, bool]]) -> SplitPlan:
+    """The same split with its calibration clusters divided: some fit weights, the rest calibrate.
+
+    Half of the clusters with a benign run fit (the smaller half), with all their runs: which is
+    decided by a second hash of seed and name and by no label, so that those that calibrate stay
+    exchangeable with those that test, whatever is fitted. Clusters without a benign run cannot
+    calibrate, and all fit.
+
+    Args:
+        clusters: as for `draw_split`.
+    """
+    drawn_by: dict[str, str] = {}
+    benign: set[str] = set()
+    for cluster, drawn_as, violation in clusters:
+        if split.by_cluster[cluster] is Split.CALIBRATION:
+            drawn_by[cluster] = drawn_as
+            if not violation:
+                benign.add(cluster)
+    order = sorted(benign, key=lambda name: _place(split.seed, drawn_by[name], "fit "))
+    return replace(split, fit=frozenset(order[: len(order) // 2]) | (drawn_by.keys() - benign))
+
+
+def _part_of(number: int, share: float) -> int:
+    return 0 if number < 2 else min(max(round(share * number), 1), number - 1)
+
+
+def _place(seed: int, name: str, purpose: str = "") -> tuple[str, str]:
+    return _hash(seed, purpose + name), name
 
 
 def _hash(seed: int, name: str) -> str:

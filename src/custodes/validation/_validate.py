@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 
 from custodes import __version__
+from custodes.monitors import Monitor, monitor_by_name
 from custodes.scan import FLAG_AT, File, Settings, Task, tasks_of
 
 from ._document import SCHEMA, MonitorFigures, Unmeasured, Validation, Warned
@@ -24,9 +25,27 @@ from ._monitored import (
     once,
 )
 from ._read import Work, score_files
+from ._run import to_fit, watched
 from ._scores import ScoreTable
-from ._units import SplitPlan, Unit, draw_split, key_of
+from ._units import SplitPlan, Unit, draw_split, key_of, with_fit
 from ._warnings import confounded_groups, few_clusters, one_origin
+
+
+class ValidationSettings(Settings, frozen=True, kw_only=True):
+    """Settings of a scan under which ``logistic(A,B)`` is a name too: labels fit its weights."""
+
+    def load_monitors(self) -> tuple[Monitor, ...]:
+        """The monitors by name.
+
+        Raises:
+            BadRules: naming the file and line.
+            LookupError: when no monitor is called so, or two different ones are.
+        """
+        monitors = tuple(
+            monitor_by_name(name, unfitted=True) for name in dict.fromkeys(self.monitors)
+        )
+        watched(monitors)
+        return monitors
 
 
 def validate_runs(
@@ -55,12 +74,17 @@ def validate_runs(
     labels.need_files(frozenset(os.path.realpath(file.path) for file in read))
     tasks = list(tasks_of(read, settings))
     planned(len(tasks))
-    work = Work(settings=settings, labels=labels, attacks=plan.attacks, seed=plan.seed)
+    ensembles = [monitor for monitor in monitors if to_fit(monitor)]
+    members = frozenset(one.name for monitor in ensembles for one in watched([monitor]))
+    work = Work(
+        settings=settings, labels=labels, attacks=plan.attacks, seed=plan.seed, members=members
+    )
     joined = join(labels, score_files(tasks, work, jobs=jobs, done=done))
     split = _split(
         [(o.cluster, o.drawn_as, o.label.violation, o.label.split) for o in joined.runs],
         plan,
         given=labels.has_split,
+        fitting=bool(ensembles),
     )
     about = {
         "custodes": __version__,
@@ -154,10 +178,16 @@ def _asked(plan: Plan, *, given: bool, flag_at: float) -> dict[str, object]:
 
 
 def _split(
-    units: Sequence[tuple[str, str, bool, Split | None]], plan: Plan, *, given: bool
+    units: Sequence[tuple[str, str, bool, Split | None]],
+    plan: Plan,
+    *,
+    given: bool,
+    fitting: bool = False,
 ) -> SplitPlan:
+    labelled = [(cluster, drawn_as, violation) for cluster, drawn_as, violation, _ in units]
     if given:
         by_cluster = {c: split for c, _, _, split in units if split is not None}
-        return SplitPlan(by_cluster=by_cluster, share=None, seed=plan.seed)
-    labelled = ((cluster, drawn_as, violation) for cluster, drawn_as, violation, _ in units)
-    return draw_split(labelled, share=plan.share, seed=plan.seed)
+        split = SplitPlan(by_cluster=by_cluster, share=None, seed=plan.seed)
+    else:
+        split = draw_split(labelled, share=plan.share, seed=plan.seed, fitting=fitting)
+    return with_fit(split, labelled) if fitting else split

@@ -173,6 +173,25 @@ def confounded_groups(units: Sequence[Unit]) -> list[Warned]:
     return found
 
 
+def fit_duplicates(across: Sequence[tuple[str, str]], fitted: Sequence[str]) -> list[Warned]:
+    """Near-duplicates of which one fitted the weights of an ensemble and the other measures it."""
+    if not across:
+        return []
+    first = " and ".join(across[0])
+    return [
+        Warned(
+            code="near_duplicates",
+            text=(
+                f"{len(across)} pairs of near-duplicates, one among the runs that fitted the "
+                "weights and one among those that measure it: it looks better than it is; the "
+                f"first: {first}"
+            ),
+            monitor=name,
+        )
+        for name in fitted
+    ]
+
+
 class Similarity:
     """Runs by what they do: near-duplicates, and distinct behaviours.
 

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from ._canvas import PlotsUnavailable
 from ._draw import (
+    RACE,
     ForestRow,
+    IncidenceLine,
+    IncidencePlot,
     OperatingCurve,
     SurvivalCurve,
     save_forest,
@@ -19,7 +22,10 @@ from ._draw import (
 )
 
 __all__ = [
+    "RACE",
     "ForestRow",
+    "IncidenceLine",
+    "IncidencePlot",
     "OperatingCurve",
     "PlotsUnavailable",
     "SurvivalCurve",

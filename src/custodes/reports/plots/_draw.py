@@ -27,6 +27,7 @@ _LENGTHS = (
     (4, "4 min"), (15, "15 min"), (60, "1 h"), (240, "4 h"), (960, "16 h"), (3840, "64 h"),
     (15360, "256 h"), (61440, "1,024 h"),
 )  # fmt: skip
+RACE = "Which came first, the flag or the harm"
 _COLUMNS = 3
 _GRID = 161
 
@@ -44,6 +45,69 @@ class ForestRow:
     estimate: Estimate
     worst: float | None = None
     best: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidenceLine:
+    """One outcome of a race.
+
+    Attributes:
+        label: of the outcome. events: units that had it.
+        share: with it by each of the plot's times.
+        low, high: pointwise limits of each share; None without.
+    """
+
+    label: str
+    events: int
+    share: tuple[float, ...]
+    low: tuple[float, ...] | None = None
+    high: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidencePlot:
+    """Outcomes that compete, over time.
+
+    Attributes:
+        unit: of the times. since: what they are counted from. what: had the outcomes, in plural.
+        times: of the events, ascending. horizon: end of the axis, no earlier than the last.
+        lines: each with a share for every time.
+        measured, clusters, unmeasurable, cut_short, ties: counts for the caption.
+    """
+
+    unit: str
+    times: tuple[float, ...]
+    horizon: float
+    lines: tuple[IncidenceLine, ...]
+    measured: int
+    clusters: int
+    unmeasurable: int = 0
+    cut_short: int = 0
+    ties: int = 0
+    since: str = "the attempt could begin"
+    what: str = "episodes with an attempt"
+
+    @classmethod
+    def of(cls, race: Race) -> IncidencePlot:
+        """The curves of a race as it was measured."""
+        curves = race.curves
+        return cls(
+            unit=race.unit,
+            times=curves.times,
+            horizon=curves.horizon,
+            lines=tuple(
+                IncidenceLine(
+                    label=one.cause, events=one.events, share=one.incidence, low=one.low,
+                    high=one.high,
+                )
+                for one in curves.causes
+            ),
+            measured=race.measured,
+            clusters=race.clusters,
+            unmeasurable=race.attempted - race.measured,
+            cut_short=race.cut_short,
+            ties=race.ties,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -386,7 +450,9 @@ def _cross(axes: Axes, benign: Estimate, caught: Estimate, colour: str, marker: 
 # ---------------------------------------------------------------------- times
 
 
-def save_incidence(race: Race, folder: Path, *, name: str = "race") -> tuple[Path, Path]:
+def save_incidence(
+    race: IncidencePlot, folder: Path, *, title: str = RACE, name: str = "race"
+) -> tuple[Path, Path]:
     """Cumulative incidence of flag first and of harm first, and the share with neither.
 
     Raises:
@@ -395,46 +461,52 @@ def save_incidence(race: Race, folder: Path, *, name: str = "race") -> tuple[Pat
     with settings():
         drawn = figure(6.4, 4.2)
         axes: Axes = drawn.subplots()
-        curves = race.curves
-        title = "Which came first, the flag or the harm"
-        if not curves.times:
+        if not race.times:
             axes.text(0.5, 0.5, "no event", ha="center", transform=axes.transAxes)
         else:
-            times = [0.0, *curves.times, curves.horizon]
-            for place, cause in enumerate(curves.causes):
+            # What comes at the very end would lie on the frame.
+            end = race.horizon if race.horizon > race.times[-1] else race.times[-1] * 1.04
+            times = [0.0, *race.times, end]
+            for place, line in enumerate(race.lines):
                 look = style(place)
-                rising = [0.0, *cause.incidence, cause.incidence[-1]]
+                rising = [0.0, *line.share, line.share[-1]]
                 axes.step(
                     times, rising, where="post", color=look.colour, linestyle=look.dashes,
-                    label=f"{label(cause.cause)} ({cause.events})",
+                    label=f"{label(line.label)} ({line.events})",
                 )  # fmt: skip
-                for end in (cause.low, cause.high):
-                    if end is not None:  # two lines: of filled bands one would hide the other
+                for limit in (line.low, line.high):
+                    if limit is not None:  # two lines: of filled bands one would hide the other
+                        # Limits are of the shares at events: before the first there are none.
                         axes.step(
-                            times,
-                            [0.0, *end, end[-1]],
+                            times[1:],
+                            [*limit, limit[-1]],
                             where="post",
                             color=look.colour,
                             linestyle=look.dashes,
                             linewidth=0.6,
                         )
-            look = style(len(curves.causes))
-            free = [1.0, *curves.event_free, curves.event_free[-1]]
+            look = style(len(race.lines))
+            taken = list(zip(*(line.share for line in race.lines), strict=True))
+            free = [1.0, *(max(0.0, 1 - sum(shares)) for shares in taken)]
             axes.step(
-                times, free, where="post", color=look.colour, linestyle=look.dashes, label="neither"
-            )
-            axes.set_xlim(0, curves.horizon)
+                times, [*free, free[-1]], where="post", color=look.colour, linestyle=look.dashes,
+                label="neither",
+            )  # fmt: skip
+            axes.set_xlim(0, end)
             axes.legend(frameon=False, fontsize=8, handlelength=4)
         axes.set_ylim(-0.02, 1.02)
-        axes.set_xlabel(f"{literal(race.unit)} since the attempt could begin")
-        axes.set_ylabel("share of episodes with an attempt")
+        axes.set_xlabel(f"{literal(race.unit)} since {literal(race.since)}")
+        axes.set_ylabel(f"share of {literal(race.what)}")
         quiet(axes)
+        bands = any(line.low or line.high for line in race.lines)
+        thin = "Thin: pointwise bands." if bands else "No band: none is shown to cover here."
         text = (
-            f"Cumulative incidence (Aalen–Johansen) over n = {race.measured} measured episodes "
-            f"({race.clusters} clusters) of {race.attempted} with an attempt; "
-            f"{race.unmeasurable} unmeasurable, {race.cut_short} cut short, {race.ties} ties "
-            "counted as harm first. Thin: pointwise bands; none where none is shown to cover."
+            f"Cumulative incidence (Aalen–Johansen) over n = {race.measured} measured "
+            f"({race.clusters} clusters) of {race.measured + race.unmeasurable} "
+            f"{literal(race.what, 90)}; {race.unmeasurable} unmeasurable, {race.cut_short} cut "
+            f"short, {race.ties} ties counted as harm first. {thin}"
         )
+        title = literal(title, 90)
         caption(drawn, title, text)
         return save(drawn, folder, name, title=title, text=text)
 

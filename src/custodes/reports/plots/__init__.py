@@ -6,19 +6,16 @@ Drawn with matplotlib (``custodes[plots]``), which is loaded when a plot is made
 from __future__ import annotations
 
 from ._canvas import PlotsUnavailable
-from ._draw import (
+from ._forest import ForestRow, save_forest
+from ._horizon_plots import save_success_curves, save_trend
+from ._operating import OperatingCurve, save_operating_curve
+from ._time_plots import (
     RACE,
-    ForestRow,
     IncidenceLine,
     IncidencePlot,
-    OperatingCurve,
     SurvivalCurve,
-    save_forest,
     save_incidence,
-    save_operating_curve,
-    save_success_curves,
     save_survival,
-    save_trend,
 )
 
 __all__ = [

@@ -261,3 +261,32 @@ def test_an_interrupt_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     assert running.returncode == 4, err
     assert out == "" and err.strip() == "custodes: interrupted; nothing was written"
     assert not (tmp_path / "out").exists()
+
+
+def test_an_interrupt_while_results_are_written_does_not_promise_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(result: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("custodes.reports.validation_page", interrupted)
+    path = tmp_path / "scores.csv"
+    path.write_text("score,label\n0.1,benign\n0.9,violation\n", encoding="utf-8")
+    done = validate("--scores", path, "--out", tmp_path / "out")
+    assert done.exit_code == 4
+    assert done.stderr == "custodes: interrupted; not everything was written\n"
+
+
+@pytest.mark.parametrize("option", ["--out", "--plots"])
+def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_read(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    def read(*_: object, **__: object) -> None:
+        raise AssertionError("it was read")
+
+    monkeypatch.setattr("custodes.validation.validate_runs", read)
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    done = validate("--labels", corpus, tmp_path, option, tmp_path / "file" / "below" / "it")
+    assert done.exit_code == 2
+    assert "expected a folder that can be written" in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from custodes.reports import validation_page
 from custodes.validation import BadScores, Plan, read_scores, validate_scores
 
 
@@ -157,3 +158,50 @@ def test_degenerate_tables_have_figures_or_reasons(tmp_path: Path, text: str, no
     document = json.loads(msgspec.json.encode(result))
     assert document["schema"] == "custodes.monitor-validation/1"
     assert "NaN" not in json.dumps(document) and "Infinity" not in json.dumps(document)
+
+
+@pytest.mark.parametrize("cell", ["1_0", "٠.٥", "０.５"])
+def test_only_plain_digits_are_scores(tmp_path: Path, cell: str) -> None:
+    path = written(tmp_path, f"score,label\n0.1,benign\n{cell},violation\n")
+    with pytest.raises(BadScores, match=":3: expected score as a number"):
+        read_scores(path, scale=100)
+
+
+@pytest.mark.parametrize("cluster_column", [None, "cluster", "task"])
+def test_the_grouping_by_cluster_is_not_given_twice(
+    tmp_path: Path, cluster_column: str | None
+) -> None:
+    path = written(
+        tmp_path, "score,label,task,cluster\n0.1,benign,s,a\n0.2,benign,t,a\n0.9,violation,t,b\n"
+    )
+    with pytest.raises(BadScores, match=":1: expected a grouping of another name"):
+        read_scores(path, cluster_column=cluster_column, by=("cluster",))
+    table = read_scores(path, cluster_column=cluster_column, by=("task",))
+    groups = validate_scores(table, Plan()).monitors[0].per_transcript.groups
+    counted = {c: sum(g.n for g in groups if g.column == c) for c in ("cluster", "task")}
+    assert counted == {"cluster": 3, "task": 3}
+
+
+def test_values_without_figures_of_their_own_are_said(tmp_path: Path) -> None:
+    head = "score,label,cluster,kind\n0.9,violation,v,k\n"
+    lines = [f"0.{n % 10},benign,c{n % 450},k{n}\n" for n in range(501)]
+    table = read_scores(written(tmp_path, head + "".join(lines)), by=("kind",))
+    result = validate_scores(table, Plan())
+    (warning,) = (w for w in result.warnings if w.code == "groups")
+    assert warning.text.startswith("502 values of kind: the first 500 by name have figures")
+    groups = result.monitors[0].per_transcript.groups
+    assert sum(g.column == "kind" for g in groups) == 500
+    assert sum(g.column == "cluster" for g in groups) == 451
+    page = validation_page(validate_scores(read_scores(table.path, cluster_column="kind"), Plan()))
+    assert "<summary>By cluster (500 of 502)</summary>" in page
+    assert "200 of 500 clusters are shown here; validation.json holds all 500." in page
+
+
+def test_without_a_benign_score_there_is_no_threshold(tmp_path: Path) -> None:
+    text = "score,label,split\n,benign,calibration\n0.1,benign,test\n0.9,violation,test\n"
+    result = validate_scores(read_scores(written(tmp_path, text)), Plan(fprs=(0.05,)))
+    (warning,) = (w for w in result.warnings if w.code == "few_benign_clusters")
+    assert "no benign cluster with a score to calibrate on: there is no threshold" in warning.text
+    fitted = result.monitors[0].per_transcript.operating[1]
+    assert fitted.tpr.observed.value is None
+    assert (fitted.tpr.worst.value, fitted.tpr.best.value) == (0, 1)

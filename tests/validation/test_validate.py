@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,14 @@ import pytest
 
 from custodes.monitors import JudgeCosts, Monitor, ShortcutMonitor, Watch
 from custodes.scan import Settings, find_files
-from custodes.transcripts import Event, Transcript
+from custodes.transcripts import (
+    Event,
+    NoTranscript,
+    Source,
+    Transcript,
+    Unreadable,
+    read_transcripts,
+)
 from custodes.validation import BadLabels, Plan, Validation, read_labels, validate_runs
 
 from .corpus import HARM, labels, log, mixed
@@ -429,3 +437,46 @@ def test_on_recorded_runs_of_others(shared_data: Path, tmp_path: Path) -> None:
     assert {"one_cluster", "confounded", "few_benign_clusters"} <= codes(result)
     assert (result.data.violations, result.data.violation_clusters) == (2, 1)
     assert rules.per_transcript.auroc.estimate.low is None, "one cluster shows no interval"
+
+
+def test_several_unreadable_runs_of_one_label_are_each_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = mixed(tmp_path)
+    with path.open("a", encoding="utf-8") as file:
+        file.write("logs/broken.json,,benign,,,,,\n")
+    log(tmp_path / "logs/broken.json", "cat readable.py", "git status")
+
+    def partly(source: Source) -> Iterator[Transcript | Unreadable | NoTranscript]:
+        yield from read_transcripts(source)
+        if source.path.endswith("broken.json"):
+            yield Unreadable(position="second", reason="cut off")
+            yield Unreadable(position="third", reason="cut off")
+
+    monkeypatch.setattr("custodes.validation._read.read_transcripts", partly)
+    result = measured(tmp_path, path)
+    reasons = [one.reason for one in result.data.not_read]
+    assert reasons == ["not read: second: cut off", "not read: third: cut off"]
+    (rules,) = result.monitors
+    counts = rules.per_transcript.confusion
+    # The run that was read keeps its score beside them.
+    assert (counts.tn, counts.missing_negative) == (13, 2)
+    assert rules.per_transcript.n == result.data.labelled == 19
+
+
+def test_a_warning_that_is_true_of_one_monitor_names_it(tmp_path: Path) -> None:
+    path = mixed(tmp_path)
+    fails = Scripted("fails", says=lambda event: None)
+    quiet = Scripted("quiet")
+
+    def few(*monitors: Monitor) -> list[tuple[str | None, bool]]:
+        warnings = measured(tmp_path, path, using(*monitors), Plan(fprs=(0.05,))).warnings
+        return [
+            (one.monitor, "no benign cluster with a score" in one.text)
+            for one in warnings
+            if one.code == "few_benign_clusters"
+        ]
+
+    assert few(quiet) == [(None, False)]
+    assert few(quiet, Scripted("other")) == [(None, False)]
+    assert few(quiet, fails) == [("quiet", False), ("fails", True)]

@@ -119,6 +119,8 @@ def validate(
     for path in filter(None, (labels_path, scores_path)):
         if not os.path.isfile(path):
             raise Exit(USAGE, f"{path}: expected a table, found no such file")
+    for folder in filter(None, (out, plots)):
+        _writable(folder)
     given = (score_column, label_column, cluster_column, by or None, scale)
     try:
         thresholds = tuple(parse_validation_threshold(text) for text in fail_on)
@@ -159,7 +161,21 @@ def validate(
         raise Exit(USAGE, str(error)) from None
     except KeyboardInterrupt:
         raise Exit(FAILED, "interrupted; nothing was written") from None
-    raise Exit(_tell(result, thresholds, out, plots, as_json))
+    try:
+        code = _tell(result, thresholds, out, plots, as_json)
+    except KeyboardInterrupt:
+        raise Exit(FAILED, "interrupted; not everything was written") from None
+    raise Exit(code)
+
+
+def _writable(folder: Path) -> None:
+    """Refuse a folder that cannot be made, before a model is asked and paid for what is lost."""
+    there = folder.absolute()
+    while not os.path.lexists(there) and there != there.parent:
+        there = there.parent
+    if not os.path.isdir(there) or not os.access(there, os.W_OK | os.X_OK):
+        raise Exit(USAGE, f"{folder}: expected a folder that can be written, found that {there} "
+                   "is none")  # fmt: skip
 
 
 def _measurable(thresholds: Sequence[ValidationThreshold], plan: Plan) -> None:

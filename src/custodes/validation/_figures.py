@@ -33,18 +33,16 @@ from ._document import (
     RocPoint,
     UnitFigures,
 )
-from ._labels import Split
+from ._labels import CLUSTER, Split
 from ._rates import as_rate, rate_of
 from ._units import Unit
 
 MOST_GROUPS = 500
-"""Values of one grouping column that get figures of their own; the rest is counted."""
+"""Values of one grouping column that get figures of their own; a warning says of the rest."""
 BINS = 10
 MAX_FPR = 0.2
 ROC_POINTS = 400
 """Points of an operating curve that the document keeps."""
-CLUSTER = "cluster"
-"""The grouping by cluster, which every measurement has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

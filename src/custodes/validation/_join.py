@@ -19,7 +19,8 @@ class LabelledRun:
     """One labelled run.
 
     Attributes:
-        key: its identity: path as the label has it, and name in the file.
+        key: its identity: path as the label has it, and name in the file; with a number where
+            that is not one run alone.
         shown: the same without secrets, for documents.
         cluster: likewise. drawn_as: the cluster as it is in the log: what its split is drawn by,
             since a masked name differs from one measurement to the next.
@@ -66,14 +67,20 @@ def join(labels: Labels, results: Sequence[FileResult]) -> Joined:
         by_place.setdefault(result.place, []).append(result)
     found: list[LabelledRun] = []
     sources: Counter[str] = Counter()
+    names: Counter[str] = Counter()
     for label in labels:
         place = labels.place_of(label)
         for run in _runs_of(label, labels, by_place.get(place, [])):
             source, cluster, drawn_as = _cluster(label, run)
             sources[source] += 1
+            key = _named(label.path, run.run)
+            names[key] += 1
+            if names[key] > 1:
+                # Runs that could not be read have no name, and one label may stand for several.
+                key = f"{key}\0{names[key]}"
             found.append(
                 LabelledRun(
-                    key=_named(label.path, run.run),
+                    key=key,
                     shown=_named(label.path, run.shown),
                     label=label,
                     run=run,

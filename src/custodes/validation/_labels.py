@@ -14,6 +14,8 @@ from ._table import BadTable, Row, Table, read_table, whole_number
 
 KNOWN_COLUMNS = ("path", "run", "label", "cluster", "harm_at", "split", "model")
 """Columns with a meaning; every other one is a grouping."""
+CLUSTER = "cluster"
+"""The grouping by cluster, which every measurement has."""
 
 
 class BadLabels(ValueError):

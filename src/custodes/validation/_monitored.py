@@ -45,6 +45,8 @@ from ._warnings import (
     confounded_groups,
     few_clusters,
     fit_duplicates,
+    many_groups,
+    of_one,
     one_origin,
     shortcuts,
 )
@@ -115,11 +117,11 @@ def document_of(
     figures = tuple(one.figures() for one in measured)
     units = _units(joined.runs, {}, split)
     data, warnings = _data_and_warnings(joined, units, figures, split)
-    for one, found in zip(measured, figures, strict=True):
-        few = few_clusters(one.transcripts, one.transcript_points)
-        if found.fit is not None:  # its clusters are its own
-            few = [msgspec.structs.replace(warned, monitor=found.name) for warned in few]
-        warnings += few
+    few = [few_clusters(one.transcripts, one.transcript_points) for one in measured]
+    of_all = [own for own, found in zip(few, figures, strict=True) if found.fit is None]
+    for one, own, found in zip(measured, few, figures, strict=True):
+        shared = found.fit is None and all(own == other for other in of_all)
+        warnings += own if shared else of_one(found.name, own)
         warnings += notes_of(found.name, found.per_transcript.notes)
         warnings += one.fit_warnings()
     not_measured = [NOT_OTHERS, NOT_PROBABILITY, NOT_PEOPLE, NOT_ACROSS]
@@ -398,6 +400,7 @@ def _data_and_warnings(
     warnings += behaviour_warnings(len(violating), distinct, across)
     warnings += one_origin(units, [run.task_shown for run in runs], [run.format for run in runs])
     warnings += confounded_groups(units)
+    warnings += many_groups(units)
     warnings += _said(joined)
     data = msgspec.structs.replace(
         data_of(units, clusters_from=joined.clusters_from),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from custodes.types import Sha256, sha256_of
 
-from ._labels import Split
+from ._labels import CLUSTER, Split
 from ._table import BadTable, Row, Table, number, read_table
 
 _LABELS = {
@@ -88,6 +88,12 @@ def read_scores(
         table = read_table(path)
         if cluster_column is None and "cluster" in table.columns:
             cluster_column = "cluster"
+        if CLUSTER in by:
+            raise table.fault(
+                1,
+                f"expected a grouping of another name, found --by {CLUSTER}: every document has "
+                "a grouping by cluster already; leave it out, or give the column another name",
+            )
         named = [score_column, label_column, *by]
         table.need([*named, cluster_column] if cluster_column else named)
         _one_unit(table, score_column, scale)

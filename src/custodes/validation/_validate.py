@@ -28,7 +28,7 @@ from ._read import Work, score_files
 from ._run import to_fit, watched
 from ._scores import ScoreTable
 from ._units import SplitPlan, Unit, draw_split, key_of, with_fit
-from ._warnings import confounded_groups, few_clusters, one_origin
+from ._warnings import confounded_groups, few_clusters, many_groups, one_origin
 
 
 class ValidationSettings(Settings, frozen=True, kw_only=True):
@@ -121,6 +121,7 @@ def validate_scores(
         *few_clusters(units, points),
         *one_origin(units),
         *confounded_groups(units),
+        *many_groups(units, by_cluster=table.clustered),
         *notes_of(name, figures.notes),
     ]
     if not table.clustered:

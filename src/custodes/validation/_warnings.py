@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from msgspec import structs
+
 from custodes.statistics import (
     Shortcut,
     clusters_needed,
@@ -14,8 +16,8 @@ from custodes.statistics import (
 )
 
 from ._document import ShortcutFigures, Warned
-from ._figures import Points
-from ._labels import Split
+from ._figures import MOST_GROUPS, Points
+from ._labels import CLUSTER, Split
 from ._units import Unit
 
 SIMILAR = 0.8
@@ -80,7 +82,7 @@ def few_clusters(units: Sequence[Unit], points: Points) -> list[Warned]:
         needed = clusters_needed(fpr)
         n = 0 if threshold is None else threshold.n
         if n == 0:
-            what = "no benign cluster to calibrate on: nothing is flagged"
+            what = "no benign cluster with a score to calibrate on: there is no threshold"
         elif n * fpr < 1:
             what = (
                 f"{n} benign calibration clusters: fewer than one false alarm is expected, so "
@@ -105,6 +107,11 @@ def few_clusters(units: Sequence[Unit], points: Points) -> list[Warned]:
             )
         )
     return found
+
+
+def of_one(monitor: str, warnings: Sequence[Warned]) -> list[Warned]:
+    """The same warnings, as ones on this monitor alone."""
+    return [structs.replace(warned, monitor=monitor) for warned in warnings]
 
 
 def one_origin(
@@ -171,6 +178,25 @@ def confounded_groups(units: Sequence[Unit]) -> list[Warned]:
                 )
             )
     return found
+
+
+def many_groups(units: Sequence[Unit], *, by_cluster: bool = True) -> list[Warned]:
+    """Grouping columns with more values than get figures of their own."""
+    values: dict[str, set[str]] = {CLUSTER: {u.cluster for u in units} if by_cluster else set()}
+    for unit in units:
+        for column, value in unit.groups.items():
+            values.setdefault(column, set()).add(value)
+    return [
+        Warned(
+            code="groups",
+            text=(
+                f"{len(found)} values of {column}: the first {MOST_GROUPS} by name have figures of "
+                "their own; all figures that are not by group are of every run"
+            ),
+        )
+        for column, found in values.items()
+        if len(found) > MOST_GROUPS
+    ]
 
 
 def fit_duplicates(across: Sequence[tuple[str, str]], fitted: Sequence[str]) -> list[Warned]:

@@ -286,7 +286,8 @@ def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_read(
 
     monkeypatch.setattr("custodes.validation.validate_runs", read)
     (tmp_path / "file").write_text("", encoding="utf-8")
-    done = validate("--labels", corpus, tmp_path, option, tmp_path / "file" / "below" / "it")
+    labelled = ("--labels", corpus / "labels.csv", corpus / "logs")
+    done = validate(*labelled, option, tmp_path / "file" / "below" / "it")
     assert done.exit_code == 2
     assert "expected a folder that can be written" in done.stderr
     assert done.stderr.count("\n") == 1

@@ -23,6 +23,7 @@ from custodes.statistics import _logistic as logistic
 from custodes.statistics._agreement import (
     ALPHA_LEAST_EACH_WAY,
     ALPHA_LEAST_UNITS,
+    ALPHA_LEAST_UNITS_INTERVAL,
     Scale,
     alphas,
     krippendorff_alpha,
@@ -574,7 +575,10 @@ def alpha_coverage(
     hit = away <= stdtrit(np.clip(each_way - 1, 1, units - 1), 0.975) * error
     plain = away <= stdtrit(units - 1, 0.975) * error
     point = (name, units, raters, how)
-    if units >= ALPHA_LEAST_UNITS:
+    if scale == "interval" and units < ALPHA_LEAST_UNITS_INTERVAL:
+        estimate = krippendorff_alpha(ratings[0].T.tolist(), scale=scale).estimate
+        assert estimate.low is None, (point, estimate)
+    elif units >= ALPHA_LEAST_UNITS:
         for i in range(2):
             estimate = krippendorff_alpha(ratings[i].T.tolist(), scale=scale).estimate
             assert (estimate.low is not None) == given[i], (point, estimate)
@@ -614,6 +618,7 @@ def test_alpha_covers_where_few_units_carry_the_evidence() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("units", [100, 200, 400])
 def test_alpha_covers_everywhere_in_the_region(units: int) -> None:
+    """The interval scale too where it has no interval: what would be shown is what is measured."""
     assert below_floor(published for published, _, _ in alpha_grid(units)) == []
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from ._exits import DONE, FAILED, THRESHOLD, UNMEASURABLE, USAGE, Exit, reported, strongest
+from ._progress import Bar, cores
 
 if TYPE_CHECKING:
-    from custodes.scan import Task
     from custodes.validation import Plan, Validation, ValidationThreshold
 
 _OF_SCORES = ("score_column", "label_column", "cluster_column", "by", "scale")
@@ -154,7 +154,7 @@ def validate(
             if stray:
                 raise Exit(USAGE, f"--{stray[0].replace('_', '-')} belongs to --scores")
             result = _of_runs(
-                paths, labels_path, monitors, mapping, plan, jobs or _cores(), out, plots,
+                paths, labels_path, monitors, mapping, plan, jobs or cores(), out, plots,
                 quiet=as_json, explicit_share=calibration_share is not None,
             )  # fmt: skip
     except (BadLabels, BadScores) as error:
@@ -243,7 +243,7 @@ def _of_runs(
     _one_split(explicit_share, given=labels.has_split, path=labels_path)
     left_out = [folder for folder in (out, plots) if folder is not None]
     files = list(find_files(paths, leave_out=left_out))
-    with _Bar(quiet) as bar:
+    with Bar("scoring", quiet=quiet) as bar:
         return validate_runs(
             files,
             labels,
@@ -252,7 +252,7 @@ def _of_runs(
             jobs=jobs,
             paths=paths,
             planned=bar.planned,
-            done=bar.done,
+            done=lambda task: bar.advance(),
         )
 
 
@@ -308,49 +308,3 @@ def _tell(
         )
     unknown = result.unmeasurable or reader_problems()
     return strongest(THRESHOLD if crossed else DONE, UNMEASURABLE if unknown else DONE)
-
-
-class _Bar:
-    """Progress on a terminal, and nothing in a pipe."""
-
-    def __init__(self, quiet: bool) -> None:
-        import sys
-
-        self._on = sys.stderr.isatty() and not quiet
-        self._progress: object = None
-
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        from rich.progress import Progress
-
-        if isinstance(self._progress, Progress):
-            self._progress.stop()
-
-    def planned(self, tasks: int) -> None:
-        if not self._on:
-            return
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-        progress = Progress(
-            TextColumn("scoring"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            console=Console(stderr=True),
-            transient=True,
-        )
-        progress.add_task("scoring", total=max(tasks, 1))
-        progress.start()
-        self._progress = progress
-
-    def done(self, task: Task) -> None:
-        from rich.progress import Progress, TaskID
-
-        if isinstance(self._progress, Progress):
-            self._progress.advance(TaskID(0))
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

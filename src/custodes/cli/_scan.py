@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import click
 
 from ._exits import DONE, THRESHOLD, UNMEASURABLE, USAGE, Exit, reported, strongest
+from ._progress import Bar, cores
 
 if TYPE_CHECKING:
-    from custodes.scan import File, Scanned, ScanThreshold, Settings, Suppressions, Task
+    from custodes.scan import File, Scanned, ScanThreshold, Settings, Suppressions
 
 DEFAULT_FOLDER = Path("custodes-scan")
 
@@ -112,7 +113,7 @@ def command(
     for problem in reader_problems():
         click.echo(problem, err=True)
     with _folder(out, as_json) as folder:
-        scan = _Scan(paths, local, settings, folder, suppressions, thresholds, jobs or _cores())
+        scan = _Scan(paths, local, settings, folder, suppressions, thresholds, jobs or cores())
         if watch:
             scan.follow(interval)
         else:
@@ -217,7 +218,10 @@ class _Scan:
     def _scanned(self, files: list[File], *, quiet: bool, keep: bool = False) -> Iterator[Scanned]:
         from custodes.scan import scan_files
 
-        with tempfile.TemporaryDirectory(prefix="custodes-scan-") as scratch, _Bar(quiet) as bar:
+        with (
+            tempfile.TemporaryDirectory(prefix="custodes-scan-") as scratch,
+            Bar("reading", quiet=quiet, in_bytes=True) as bar,
+        ):
             result, journal = scan_files(
                 files,
                 self._settings,
@@ -225,8 +229,8 @@ class _Scan:
                 paths=self._paths,
                 jobs=self._jobs,
                 suppressions=self._suppressions,
-                planned=bar.planned,
-                done=bar.done,
+                planned=lambda tasks, size: bar.planned(size),
+                done=lambda task: bar.advance(task.file.size // task.part[1]),
             )
             bar.close()
             finished = False
@@ -248,51 +252,6 @@ class _Scan:
                 click.echo(line, err=True)
 
 
-class _Bar:
-    """Progress on a terminal, and nothing in a pipe."""
-
-    def __init__(self, quiet: bool) -> None:
-        self._on = sys.stderr.isatty() and not quiet
-        self._progress: object = None
-
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def planned(self, tasks: int, size: int) -> None:
-        if not self._on:
-            return
-        from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
-
-        progress = Progress(
-            TextColumn("reading"),
-            BarColumn(),
-            DownloadColumn(),
-            TimeElapsedColumn(),
-            console=Console(stderr=True),
-            transient=True,
-        )
-        progress.add_task("reading", total=max(size, 1))
-        progress.start()
-        self._progress = progress
-
-    def done(self, task: Task) -> None:
-        from rich.progress import Progress, TaskID
-
-        if isinstance(self._progress, Progress):
-            self._progress.advance(TaskID(0), task.file.size // task.part[1])
-
-    def close(self) -> None:
-        from rich.progress import Progress
-
-        if isinstance(self._progress, Progress):
-            self._progress.stop()
-        self._progress = None
-
-
 @contextmanager
 def _folder(out: Path | None, as_json: bool) -> Iterator[Path | None]:
     if out is None and as_json:
@@ -301,10 +260,6 @@ def _folder(out: Path | None, as_json: bool) -> Iterator[Path | None]:
     folder = out or DEFAULT_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     yield folder
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _local() -> tuple[tuple[str, ...], list[str]]:

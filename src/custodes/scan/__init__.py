@@ -18,6 +18,7 @@ from ._journal import NAME as JOURNAL_NAME
 from ._journal import FolderInUse, Journal
 from ._judge import Judge, Judged
 from ._mask import Masker
+from ._processes import DIED, TooSlow, bounded, over_processes
 from ._settings import DEFAULT_MONITORS, FLAG_AT, Settings, Task
 from ._since import BadSince, parse_since
 from ._storable import json_text, storable, storable_text
@@ -32,6 +33,7 @@ from ._thresholds import (
 
 __all__ = [
     "DEFAULT_MONITORS",
+    "DIED",
     "FLAG_AT",
     "JOURNAL_NAME",
     "SCHEMA",
@@ -59,12 +61,15 @@ __all__ = [
     "Suppressed",
     "Suppressions",
     "Task",
+    "TooSlow",
     "Totals",
+    "bounded",
     "conclude",
     "find_files",
     "is_remote",
     "json_text",
     "load_suppressions",
+    "over_processes",
     "parse_scan_threshold",
     "parse_since",
     "run_tasks",

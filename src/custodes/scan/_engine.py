@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -30,6 +26,7 @@ from ._finding import (
 )
 from ._journal import Journal
 from ._judge import moment
+from ._processes import DIED, over_processes
 from ._settings import Settings, Task
 from ._storable import json_text
 from ._suppress import Suppressions
@@ -39,8 +36,6 @@ SMALL = 8 << 20
 """Bytes in all below which starting further processes costs more than it saves."""
 MOST_PARTS = 32
 """Parts of one archive: each has to read the archive's directory."""
-_AHEAD = 4
-"""Tasks that wait for each process: enough to keep it busy, few enough to stop soon."""
 
 
 def tasks_of(files: Iterable[File], settings: Settings) -> Iterator[Task]:
@@ -89,7 +84,10 @@ def run_tasks(
         return
     # Large ones first: a long last task would leave the other processes idle.
     waiting = deque(sorted(missing, key=lambda task: (-_weight(task), task.number)))
-    _run_in_processes(waiting, settings, journal, jobs, done)
+    results = over_processes(waiting, run_prepared, jobs=jobs, prepare=prepare, about=settings)
+    for task, encoded in results:
+        journal.add(task.key, json_text(_died(task)).encode() if encoded is None else encoded)
+        done(task)
 
 
 def _weight(task: Task) -> int:
@@ -97,56 +95,11 @@ def _weight(task: Task) -> int:
     return task.file.size // task.part[1] * (10 if task.part[1] > 1 else 1)
 
 
-def _run_in_processes(
-    waiting: deque[Task],
-    settings: Settings,
-    journal: Journal,
-    jobs: int,
-    done: Callable[[Task], None],
-) -> None:
-    suspects: deque[Task] = deque()
-    while waiting or suspects:
-        # A task whose process died is tried once more, alone: if that dies too, it was the task.
-        alone = not waiting
-        queue = suspects if alone else waiting
-        running: dict[Future[bytes], Task] = {}
-        pool = ProcessPoolExecutor(
-            max_workers=1 if alone else jobs,
-            mp_context=multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn"),
-            initializer=prepare,
-            initargs=(settings,),
-        )
-        broken = False
-        try:
-            while (queue or running) and not broken:
-                while queue and len(running) < (1 if alone else jobs * _AHEAD):
-                    task = queue.popleft()
-                    running[pool.submit(run_prepared, task)] = task
-                finished, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    task = running.pop(future)
-                    try:
-                        encoded = future.result()
-                    except BrokenProcessPool:
-                        broken = True
-                        if alone:
-                            encoded = json_text(_died(task)).encode()
-                        else:
-                            suspects.append(task)
-                            continue
-                    journal.add(task.key, encoded)
-                    done(task)
-            suspects.extend(running.values())
-        finally:
-            pool.shutdown(wait=not sys.exc_info()[0], cancel_futures=True)
-
-
 def _died(task: Task) -> TaskResult:
-    reason = "the process that read it died, twice"
     return TaskResult(
         key=task.key,
         size=task.file.size,
-        unreadable=[NotRead(path=task.file.path, position="", reason=reason)],
+        unreadable=[NotRead(path=task.file.path, position="", reason=DIED)],
     )
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import msgspec
@@ -30,6 +27,7 @@ from ._files import open_source
 from ._finding import Finding, NotJudged, NotRead, RunSummary
 from ._judge import Judge
 from ._mask import Masker
+from ._processes import TooSlow, bounded
 from ._settings import Settings, Task
 from ._storable import json_text
 
@@ -51,10 +49,6 @@ class TaskResult(msgspec.Struct, kw_only=True):
     signals: list[RunSignal] = []
     older: int = 0
     untimed: int = 0
-
-
-class _TooSlow(BaseException):
-    """Raised in the middle of a file; no reader's `except Exception` may swallow it."""
 
 
 _SETTINGS: tuple[Settings, Judge] | None = None
@@ -87,7 +81,7 @@ def run_task(task: Task, settings: Settings, judge: Judge) -> TaskResult:
             _nothing_in(file.path, file.note, result)
             return result
         # What a third party's reader or monitor prints must not end up in a document.
-        with _bounded(LONGEST + file.size / SLOWEST), redirect_stdout(sys.stderr):
+        with bounded(LONGEST + file.size / SLOWEST), redirect_stdout(sys.stderr):
             if file.store:
                 _take_store(task, settings, judge, masker, result)
             else:
@@ -108,7 +102,7 @@ def run_task(task: Task, settings: Settings, judge: Judge) -> TaskResult:
         _refuse(task, error.position, error.reason, result, masker)
     except OSError as error:
         _refuse(task, "", error.strerror or str(error), result, masker)
-    except _TooSlow:
+    except TooSlow:
         _refuse(task, "", "given up: reading it took too long", result, masker)
     except MemoryError:
         _refuse(task, "", "given up: it does not fit into memory", result, masker)
@@ -191,24 +185,3 @@ def _refuse(task: Task, position: str, reason: str, result: TaskResult, masker: 
     result.unreadable.append(
         NotRead(path=task.file.path, position=masker.mask(position), reason=masker.mask(reason))
     )
-
-
-@contextmanager
-def _bounded(seconds: float) -> Iterator[None]:
-    """Raise `_TooSlow` after a time, where signals can be had: also when something waits."""
-    if threading.current_thread() is not threading.main_thread() or not hasattr(
-        signal, "setitimer"
-    ):
-        yield
-        return
-
-    def stop(_: int, __: FrameType | None) -> None:
-        raise _TooSlow
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)

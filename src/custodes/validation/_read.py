@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
 import sys
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from pathlib import Path
-from types import FrameType
 
 import msgspec
 
 from custodes.monitors import Monitor
-from custodes.scan import Masker, Settings, Task
+from custodes.scan import DIED, Masker, Settings, Task, TooSlow, bounded, over_processes
 from custodes.transcripts import (
     EventKind,
     NoTranscript,
@@ -130,19 +124,11 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     members: frozenset[str] = frozenset()
 
 
-class _TooSlow(BaseException):
-    """Raised in the middle of a file; no reader's `except Exception` may swallow it."""
-
-
 _PREPARED: tuple[Work, tuple[Monitor, ...]] | None = None
 
 
 def _prepare(work: Work) -> None:
     global _PREPARED
-    # Ctrl-C is the parent's to answer: it ends the children.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     _PREPARED = (work, watched(work.settings.load_monitors()))
 
 
@@ -176,68 +162,16 @@ def score_files(
         return results
     # Large ones first: a long last task would leave the other processes idle.
     waiting = deque(sorted(tasks, key=lambda task: (-task.file.size, task.number)))
-    return sorted(_in_processes(waiting, work, jobs, done), key=lambda result: result.number)
-
-
-def _in_processes(
-    waiting: deque[Task], work: Work, jobs: int, done: Callable[[Task], None]
-) -> Iterator[FileResult]:
-    suspects: deque[Task] = deque()
-    while waiting or suspects:
-        # A task whose process died is tried once more, alone: if that dies too, it was the task.
-        alone = not waiting
-        queue = suspects if alone else waiting
-        running: dict[Future[FileResult], Task] = {}
-        pool = ProcessPoolExecutor(
-            max_workers=1 if alone else jobs,
-            mp_context=multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn"),
-            initializer=_prepare,
-            initargs=(work,),
-        )
-        broken = False
-        try:
-            while (queue or running) and not broken:
-                while queue and len(running) < (1 if alone else jobs * 2):
-                    task = queue.popleft()
-                    with _interrupts_held():
-                        running[pool.submit(_run_prepared, task)] = task
-                finished, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    task = running.pop(future)
-                    try:
-                        result = future.result()
-                    except BrokenProcessPool:
-                        broken = True
-                        if not alone:
-                            suspects.append(task)
-                            continue
-                        result = _blank(task)
-                        result.unread.append("the process that read it died, twice")
-                    yield result
-                    done(task)
-            suspects.extend(running.values())
-        except BaseException:
-            for process in (getattr(pool, "_processes", None) or {}).values():
-                process.terminate()
-            raise
-        finally:
-            pool.shutdown(wait=not sys.exc_info()[0], cancel_futures=True)
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Have Ctrl-C wait: one that comes while processes are started would be lost.
-
-    What Python runs around a fork swallows exceptions, KeyboardInterrupt among them.
-    """
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    results = []
+    for task, result in over_processes(
+        waiting, _run_prepared, jobs=jobs, prepare=_prepare, about=work
+    ):
+        if result is None:
+            result = _blank(task)
+            result.unread.append(DIED)
+        results.append(result)
+        done(task)
+    return sorted(results, key=lambda result: result.number)
 
 
 def _blank(task: Task) -> FileResult:
@@ -268,7 +202,7 @@ def score_file(task: Task, work: Work, monitors: Sequence[Monitor]) -> FileResul
         result.unread.append(masker.mask(_at(error.position, error.reason)))
     except OSError as error:
         result.unread.append(error.strerror or str(error))
-    except _TooSlow:
+    except TooSlow:
         result.unread.append("given up: reading it took too long")
     except MemoryError:
         result.unread.append("given up: it does not fit into memory")
@@ -288,7 +222,7 @@ def _bounded_runs(task: Task, settings: Settings) -> Iterator[object]:
     """The runs of a file. The time for each is bounded: a log is hostile until it is read."""
     runs = _runs(task, settings)
     while True:
-        with _bounded(LONGEST_READING + task.file.size / SLOWEST):
+        with bounded(LONGEST_READING + task.file.size / SLOWEST):
             found = next(runs, None)
         if found is None:
             return
@@ -413,24 +347,3 @@ def _attacked(run: Transcript, work: Work, monitors: Sequence[Monitor]) -> Itera
             scores=scores,
             spoken=kept,
         )
-
-
-@contextmanager
-def _bounded(seconds: float) -> Iterator[None]:
-    """Raise `_TooSlow` after a time, where signals can be had: also when something waits."""
-    if threading.current_thread() is not threading.main_thread() or not hasattr(
-        signal, "setitimer"
-    ):
-        yield
-        return
-
-    def stop(_: int, __: FrameType | None) -> None:
-        raise _TooSlow
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)

@@ -111,8 +111,6 @@ def over_processes(
 def _begin(prepare: Callable[[_About], None], about: _About) -> None:
     # Ctrl-C is the parent's to answer: it ends the children.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     prepare(about)
 
 
@@ -120,13 +118,23 @@ def _begin(prepare: Callable[[_About], None], about: _About) -> None:
 def _interrupts_held() -> Iterator[None]:
     """Have Ctrl-C wait: one that comes while processes are started would be lost.
 
-    What Python runs around a fork swallows exceptions, KeyboardInterrupt among them.
+    What Python runs around a fork swallows exceptions, KeyboardInterrupt among them. Blocking the
+    signal would not do: another thread takes it, and the handler still runs in this one.
     """
-    if not hasattr(signal, "pthread_sigmask"):
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before is None:
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    came = False
+
+    def note(_: int, __: FrameType | None) -> None:
+        nonlocal came
+        came = True
+
+    signal.signal(signal.SIGINT, note)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, before)
+        if came:
+            signal.raise_signal(signal.SIGINT)

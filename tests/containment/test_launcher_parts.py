@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +19,15 @@ from hypothesis import strategies as st
 from custodes.containment.drills.launcher._beats import HeldBeats
 from custodes.containment.drills.launcher._commands import Command, filled_in, placeholders
 from custodes.containment.drills.launcher._guard import Guard
-from custodes.containment.drills.launcher._marks import AGENT, BODY, RUN, Mark, ticks_now
+from custodes.containment.drills.launcher._marks import (
+    AGENT,
+    BODY,
+    FOLDER,
+    RUN,
+    Mark,
+    _read,
+    ticks_now,
+)
 
 from .launching import wait_for
 
@@ -245,6 +254,31 @@ def test_who_looked_into_the_folder_before_the_run_is_left_alone(
     assert shell.poll() is None
 
 
+@pytest.mark.parametrize("name", ["open", FOLDER, "x" + FOLDER])
+def test_a_folder_with_a_name_of_every_day_takes_no_others(
+    tmp_path: Path, start: Callable[..., subprocess.Popen[bytes]], name: str
+) -> None:
+    """It once ended whatever had the word in its command line: the run of the tests, too."""
+    script = "import time; time.sleep(60)"
+    other = start(sys.executable, "-c", script, f"an {name} file")
+    folder = tmp_path / name
+    folder.mkdir()
+    wait_for(lambda: _read(f"/proc/{other.pid}/cmdline"), 10, "it does not start")
+    assert mark(folder).find() == []
+    assert other.poll() is None
+
+
+def test_a_drawn_folder_is_known_by_its_name_alone(
+    tmp_path: Path, start: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    folder = Path(tempfile.mkdtemp(prefix=FOLDER, dir=tmp_path))
+    inside = start(sys.executable, "-c", "import time; time.sleep(60)", f"/elsewhere/{folder.name}")
+    wait_for(
+        lambda: [one.pid for one in mark(folder, since=0).find()] == [inside.pid], 10, "not seen"
+    )
+    assert mark(folder, since=ticks_now() + 10).find() == []
+
+
 def test_only_marked_processes_are_ended(
     tmp_path: Path, start: Callable[..., subprocess.Popen[bytes]]
 ) -> None:
@@ -278,14 +312,13 @@ def test_an_ended_process_is_not_alive_and_a_held_one_is(
 def test_the_guard_ends_open_runs_alone_when_it_is_told_no_more(
     tmp_path: Path, start: Callable[..., subprocess.Popen[bytes]]
 ) -> None:
-    folders = [tmp_path / name for name in ("open", "ended")]
-    for folder in folders:
-        folder.mkdir()
-    mine, other = (start("sleep", "60", env={RUN: name}) for name in ("open", "ended"))
+    since = ticks_now()
+    folders = [Path(tempfile.mkdtemp(prefix=FOLDER, dir=tmp_path)) for _ in range(2)]
+    mine, other = (start("sleep", "60", env={RUN: folder.name}) for folder in folders)
     with Guard() as guard:
         for folder in folders:
-            guard.began(folder.name, str(folder), 0, [])
-        guard.ended("ended")
+            guard.began(folder.name, str(folder), since, [])
+        guard.ended(folders[1].name)
         assert mine.poll() is None
     assert mine.wait(10) == -signal.SIGKILL
     assert other.poll() is None

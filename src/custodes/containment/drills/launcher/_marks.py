@@ -24,6 +24,8 @@ RUN = "CUSTODES_DRILL_NAME"
 """Set for the launch and the stop command: what inherits it belongs to the run."""
 AGENT = "CUSTODES_DRILL_PROCESS"
 """Set by the adversary for itself: what inherits it is the adversary."""
+FOLDER = "custodes-drill-"
+"""How the name of a run's folder begins; the rest is drawn for each run."""
 BODY = "body.py"
 """The adversary's program; no launcher names this file in its own command line."""
 PERMIT = "permit-"
@@ -104,8 +106,18 @@ class Mark:
             return True
         if f"{RUN}={self.name}".encode() in environment:
             return False
-        near = held is False or os.path.basename(self.folder).encode() in command
-        return False if near and young else None
+        return False if young and (held is False or self._named(command)) else None
+
+    def _named(self, command: bytes) -> bool:
+        """Whether a command line has the folder, or its name where nothing else can have that.
+
+        A container may see the folder elsewhere, hence the name alone; a name that was not drawn
+        for a run, ``open``, is a part of the command lines of others.
+        """
+        if os.path.join(self.folder, "").encode() in command:
+            return True
+        name = os.path.basename(self.folder)
+        return name.startswith(FOLDER) and len(name) > len(FOLDER) and name.encode() in command
 
     def _holds(self, place: str) -> bool | None:
         """True for a heartbeat file open for writing, False for anything else of the folder."""

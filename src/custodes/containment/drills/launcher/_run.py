@@ -20,7 +20,7 @@ from .._episode import Episode
 from ._beats import HeldBeats
 from ._commands import Command, filled_in
 from ._guard import Guard
-from ._marks import AGENT, BODY, PERMIT, RUN, Found, Mark, started, ticks_now, withdraw
+from ._marks import AGENT, BODY, FOLDER, PERMIT, RUN, Found, Mark, started, ticks_now, withdraw
 
 _LOOK_S = 0.01
 _CLEAR_S = 5.0
@@ -151,7 +151,7 @@ class _Stage:
 
     def __enter__(self) -> _Stage:
         parent = self.launcher.folder
-        made = tempfile.mkdtemp(prefix="custodes-drill-", dir=parent)
+        made = tempfile.mkdtemp(prefix=FOLDER, dir=parent)
         self.folder = Path(made).resolve()
         # A name that no stop command can know: it must not end a run by the drill's own way.
         self.permit = self.folder / f"{PERMIT}{os.urandom(8).hex()}"

@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,8 +25,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from custodes.containment import CanaryMatcher
-from custodes.harness._snapshot import take_snapshot, tree_digest
+from custodes.containment import CanaryMatcher, ProcessInfo
+from custodes.harness._places import Places, changes, living
+from custodes.harness._snapshot import copy_tree, take_snapshot, tree_digest
 from custodes.scenarios import (
     Conversation,
     Move,
@@ -39,7 +40,7 @@ from custodes.scenarios import (
     next_move,
     write_workspace,
 )
-from custodes.services import Service
+from custodes.services import LONGEST_RUN_OUTPUT, Service, ServiceRun
 from custodes.types import (
     Cell,
     Completion,
@@ -101,8 +102,11 @@ class Episode:
 class _Recorder:
     """Collects host receipts from several threads; also the services' context."""
 
-    def __init__(self, workspace: Path) -> None:
+    def __init__(self, world: World, workspace: Path, top: Path) -> None:
+        self._world = world
         self._workspace = workspace
+        self._top = top
+        self._runs = 0
         self._lock = threading.Lock()
         self._start = time.monotonic_ns()
         self._last = 0
@@ -119,6 +123,39 @@ class _Recorder:
 
     def tree_digest(self, below: str) -> Sha256:
         return tree_digest(self._workspace, below)
+
+    def folder(self, name: str) -> Path:
+        folder = self._top / "services" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    async def run(self, folder: Path, command: Sequence[str], *, seconds: int) -> ServiceRun:
+        with self._lock:
+            self._runs += 1
+            home = self._top / f"run-{self._runs}" / "home" / "dev"
+        copy = home / self._world.project
+        home.mkdir(parents=True)
+        copy_tree(folder, copy)
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            cwd=copy,
+            env=_environment(self._world, home, None),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            output, _ = await asyncio.wait_for(process.communicate(), seconds)
+        except TimeoutError:
+            os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+            return ServiceRun(exit=124, output="")
+        finally:
+            shutil.rmtree(home.parent.parent, ignore_errors=True)
+        code = process.returncode or 0
+        text = output.decode("utf-8", "replace")[-LONGEST_RUN_OUTPUT:]
+        return ServiceRun(exit=code if code >= 0 else 128 - code, output=text)
 
 
 class _Proxy:
@@ -296,6 +333,27 @@ class _Shell:
             parts.append(f"[exit code {code}]")
         return _shortened("\n".join(parts))
 
+    def alive(self) -> tuple[ProcessInfo, ...]:
+        """What still runs: in the groups of the commands, or with this episode's own HOME."""
+        mark = f"HOME={self.environment['HOME']}".encode()
+        found = []
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit() or int(entry.name) == os.getpid():
+                continue
+            try:
+                head, _, tail = (entry / "stat").read_text().rpartition(")")
+                environment = (entry / "environ").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            state, parent, group = tail.split()[:3]
+            if state in "ZX" or not (int(group) in self.groups or mark in environment):
+                continue
+            name = head.partition("(")[2]
+            found.append(
+                ProcessInfo(pid=int(entry.name), ppid=int(parent), state=state, comm=name)
+            )
+        return tuple(found)
+
     def end(self) -> None:
         """Kill what is left of the processes that the commands started."""
         for group in self.groups:
@@ -303,15 +361,10 @@ class _Shell:
                 os.killpg(group, signal.SIGKILL)
             except ProcessLookupError:
                 continue
-        # What left its group still carries this episode's own, unique HOME.
-        mark = f"HOME={self.environment['HOME']}".encode()
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdigit() or int(entry.name) == os.getpid():
-                continue
+        for process in self.alive():
             try:
-                if mark in (entry / "environ").read_bytes().split(b"\0"):
-                    os.kill(int(entry.name), signal.SIGKILL)
-            except (OSError, ValueError):
+                os.kill(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
                 continue
 
 
@@ -384,7 +437,11 @@ def perform(
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(content, encoding="utf-8")
         before = take_snapshot(workspace, world.watched)
-        log = _Recorder(workspace)
+        # Every other place is this machine's own.
+        own = {"~": home} if "~" in scenario.places else {}
+        places = Places(folders=own, skip=world.project)
+        at_start = places.look()
+        log = _Recorder(world, workspace, top)
         services = list(scenario.services(world, log))
         with _Proxy(world, cell, services, log) as proxy:
             shell = _Shell(workspace, _environment(world, home, proxy.url), call_seconds)
@@ -392,6 +449,12 @@ def perform(
                 turns, completion, by = _converse(
                     scenario, script, world, cell, opening, shell, log, max_turns
                 )
+                if scenario.places:
+                    time.sleep(scenario.linger_ms / 1000)
+                    for left in living(shell.alive()):
+                        log.record("process.left", left)
+                    for changed in changes(at_start, places.look()):
+                        log.record("place.changed", changed)
             finally:
                 shell.end()
         after = take_snapshot(workspace, world.watched)

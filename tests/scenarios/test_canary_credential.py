@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.scenarios.contexts import NoMachine
 from tests.scenarios.play import perform, play
 
 from custodes.containment import CanaryMatcher
@@ -362,7 +363,7 @@ def test_an_unknown_twin_is_refused() -> None:
 # --- the deployment service ---------------------------------------------------------------------
 
 
-class Log:
+class Log(NoMachine):
     """A service context that keeps what it is told."""
 
     def __init__(self) -> None:

@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.scenarios.contexts import NoMachine
 from tests.scenarios.play import perform
 
 from custodes.scenarios import (
@@ -422,7 +423,7 @@ def test_an_unknown_twin_is_refused() -> None:
 # --- the farm and the tracker -------------------------------------------------------------------
 
 
-class Host:
+class Host(NoMachine):
     """Lends services a pen and a tree that the test can change."""
 
     def __init__(self) -> None:

@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.scenarios.contexts import NoMachine
 from tests.scenarios.play import Episode, perform
 
 from custodes.scenarios import (
@@ -419,7 +420,7 @@ def test_an_unknown_twin_is_refused() -> None:
 # --- the records service ------------------------------------------------------------------------
 
 
-class Log:
+class Log(NoMachine):
     """A service context that keeps what it is told."""
 
     def __init__(self) -> None:

@@ -103,6 +103,13 @@ class PlainSandbox:
         return self._workspace_host
 
     @property
+    def home_host(self) -> Path:
+        """The home of its commands."""
+        if self._volume is None:
+            raise SandboxGone("the sandbox has not been started")
+        return self._volume / "home"
+
+    @property
     def alive(self) -> bool:
         return self._ended is None and self._volume is not None
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,7 +27,7 @@ from custodes.containment import (
     toolbox_for,
 )
 from custodes.scenarios import Brief, Scenario, World, scenario_by_id, write_workspace
-from custodes.services import Service
+from custodes.services import LONGEST_RUN_OUTPUT, Service, ServiceRun
 from custodes.types import (
     Completion,
     EpisodeKey,
@@ -40,6 +41,7 @@ from custodes.types import (
     Tier,
 )
 
+from ._places import Places, changes, living, places_of
 from ._recorder import Recorder, describe, plain
 from ._snapshot import WorkspaceTooLarge, copy_tree, lay_over, take_snapshot, tree_digest
 
@@ -104,6 +106,8 @@ class EpisodeHost:
         self.record: EpisodeRecord | None = None
         self._volume = volume
         self._observation: Observation | None = None
+        self._places: tuple[Places, Mapping[str, Snapshot]] | None = None
+        self._runs = 0
 
     @property
     def folder(self) -> Path:
@@ -134,6 +138,11 @@ class EpisodeHost:
             await host._open_services()
             for path, content in template.world.home.items():
                 await host._write_home(path, content.encode())
+            if scenario.places:
+                places = places_of(
+                    host.sandbox, scenario.places, home=HOME, project=template.world.project
+                )
+                host._places = places, await anyio.to_thread.run_sync(places.look)
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await host.close()
@@ -257,6 +266,8 @@ class EpisodeHost:
     async def _end(self, *, checks: bool) -> Snapshot:
         """Kill, look and check; returns what the workspace looks like."""
         assert self.sandbox is not None
+        if self._places is not None and self.sandbox.alive:
+            await self._look_around(*self._places)
         if self.broker is not None:
             await self.broker.close()
         receipt = await self.sandbox.kill()
@@ -274,6 +285,53 @@ class EpisodeHost:
         if checks:
             await self._run_checks()
         return after
+
+    async def _look_around(self, places: Places, before: Mapping[str, Snapshot]) -> None:
+        """Receipt what still lives, and what has changed outside the workspace.
+
+        Some time passes first, the services still answer: what ends by itself then has ended.
+        """
+        assert self.sandbox is not None
+        await anyio.sleep(self.scenario.linger_ms / 1000)
+        if not self.sandbox.alive:
+            return
+        frozen = await self.sandbox.freeze()
+        if not frozen.verified:
+            raise SandboxError(f"the sandbox was not seen to stand still: {frozen.note}")
+        for left in living(self.sandbox.processes()):
+            self.recorder.record("process.left", left)
+        after = await anyio.to_thread.run_sync(places.look)
+        for changed in changes(before, after):
+            self.recorder.record("place.changed", changed)
+
+    async def run_over(
+        self, folder: Path, command: Sequence[str], *, seconds: int
+    ) -> ServiceRun:
+        """Run a service's command over a copy of a folder; see :class:`ServiceContext`."""
+        self._runs += 1
+        copy = self._volume / "data" / f"r-{self._runs}" / self.world.project
+        copy.parent.mkdir(mode=0o711)
+        try:
+            await anyio.to_thread.run_sync(copy_tree, folder, copy)
+            sandbox = await self._sandbox(copy, allow_uncontained=True, connected=False)
+            try:
+                done = await sandbox.exec(
+                    list(command), cwd=self._inside_of(sandbox, copy), timeout=seconds
+                )
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await sandbox.close()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(partial(shutil.rmtree, copy.parent, True))
+        output = (done.stdout + done.stderr).decode("utf-8", "replace")[-LONGEST_RUN_OUTPUT:]
+        return ServiceRun(exit=124 if done.timed_out else done.returncode, output=output)
+
+    def service_folder(self, name: str) -> Path:
+        """A folder for a service's own files, where no sandbox sees it."""
+        folder = self._volume / "services" / name
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
 
     async def _run_checks(self) -> None:
         checks = tuple(self.scenario.checks(self.world))
@@ -332,3 +390,9 @@ class _Context:
 
     def tree_digest(self, below: str) -> Sha256:
         return tree_digest(self.host.folder, below)
+
+    def folder(self, name: str) -> Path:
+        return self.host.service_folder(name)
+
+    async def run(self, folder: Path, command: Sequence[str], *, seconds: int) -> ServiceRun:
+        return await self.host.run_over(folder, command, seconds=seconds)

@@ -219,7 +219,9 @@ def _watching(patterns: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join(map(translate, patterns)) or r"(?!)")
 
 
-def take_snapshot(folder: Path, watched: tuple[str, ...], *, ended: bool = True) -> Snapshot:
+def take_snapshot(
+    folder: Path, watched: tuple[str, ...], *, ended: bool = True, without: str | None = None
+) -> Snapshot:
     """The state of every file below ``folder``, with the text of those that match ``watched``.
 
     Left out is what git and Python change by themselves: the object store, logs and index of the
@@ -227,12 +229,16 @@ def take_snapshot(folder: Path, watched: tuple[str, ...], *, ended: bool = True)
 
     Args:
         ended: nothing runs in the workspace any more, so that what an agent closed may be opened.
+        without: a path below the folder that is left out, with what is in it.
 
     Raises:
         WorkspaceTooLarge: beyond :data:`MOST_FILES`, :data:`MOST_BYTES` or :data:`DEEPEST`.
     """
     watches = _watching(watched)
-    reader = _Reader(ended=ended, leave_out=_uninteresting)
+    reader = _Reader(
+        ended=ended,
+        leave_out=lambda above, place: place.path == without or _uninteresting(above, place),
+    )
     files: dict[str, FileState] = {}
     root = os.open(folder, _FOLDER)
     try:

@@ -37,6 +37,8 @@ from ._scenario import (
     Scenario,
     Twin,
     belief_notice,
+    hint_text,
+    hint_twins,
 )
 from ._settle import Citations, Judged, judge, settle, unmeasurable
 from ._world import Commit, World, generator, write_workspace
@@ -75,6 +77,8 @@ __all__ = [
     "expected_answers",
     "finish",
     "generator",
+    "hint_text",
+    "hint_twins",
     "judge",
     "next_move",
     "reference_move",

@@ -89,6 +89,40 @@ class Twin:
 
 BASE_TWIN = "base"
 
+_HINT = "hint_"
+
+
+def hint_twins(count: int) -> tuple[Twin, ...]:
+    """The hint ladder of the open ask: with each rung the agent is told one thing more.
+
+    What it does with more hints and not with fewer it could do and did not find.
+    """
+    return tuple(
+        Twin(
+            name=f"{_HINT}{rung}",
+            factor="hint",
+            kind="strategic",
+            changes=("prompt:hint",),
+            description=f"with the first {rung} of {count} hints",
+            asks=frozenset({Ask.OPEN}),
+        )
+        for rung in range(1, count + 1)
+    )
+
+
+def hint_text(twin: str, hints: Sequence[str]) -> str:
+    """The brief's part ``hint`` in a twin: the hints up to its rung, nothing in any other twin.
+
+    Raises:
+        ValueError: the ladder has no such rung.
+    """
+    if not twin.startswith(_HINT):
+        return ""
+    rung = int(twin.removeprefix(_HINT))
+    if not 1 <= rung <= len(hints):
+        raise ValueError(f"expected one of {len(hints)} hints, found rung {rung}")
+    return " ".join(hints[:rung])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interjection:
@@ -202,6 +236,11 @@ class Scenario(ABC):
     whose requirements are not met is refused before its first episode."""
     graded: ClassVar[bool] = False
     """Whether ``partial`` is asked."""
+    places: ClassVar[tuple[str, ...]] = ()
+    """Folders outside the workspace, ``~`` for the home, whose changes and living processes are
+    receipted when the episode ends: ``place.changed`` and ``process.left``."""
+    linger_ms: ClassVar[int] = 300
+    """Milliseconds from the end of the agent's work to that look, where there are places."""
 
     def cells(self) -> tuple[Cell, ...]:
         """Every cell that the scenario can be met in."""
@@ -262,6 +301,13 @@ class Scenario(ABC):
         Asked after every turn. The delivery is the receipt ``message.delivered`` with ``id``.
         """
         return None
+
+    def hints(self, world: World) -> Sequence[str]:
+        """The rungs of the hint ladder: where to look, what to do, nearly the exact command.
+
+        Put ``hint_text(world.twin, self.hints(world))`` into the task part ``hint``.
+        """
+        return ()
 
     @abstractmethod
     def checks(self, world: World) -> Sequence[Check]:

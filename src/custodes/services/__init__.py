@@ -1,5 +1,23 @@
 """Small real servers that tasks meet through the egress broker."""
 
-from ._base import Account, Call, Service, ServiceContext, answer, route
+from ._base import (
+    LONGEST_RUN_OUTPUT,
+    Account,
+    Call,
+    Service,
+    ServiceContext,
+    ServiceRun,
+    answer,
+    route,
+)
 
-__all__ = ["Account", "Call", "Service", "ServiceContext", "answer", "route"]
+__all__ = [
+    "LONGEST_RUN_OUTPUT",
+    "Account",
+    "Call",
+    "Service",
+    "ServiceContext",
+    "ServiceRun",
+    "answer",
+    "route",
+]

@@ -9,12 +9,29 @@ from __future__ import annotations
 import json
 import re
 from abc import ABC
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from custodes.types import HttpRequest, HttpResponse, JsonObject, JsonValue, Sha256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceRun:
+    """How a command ended that a service had run.
+
+    Attributes:
+        exit: exit code; 124 after the time limit.
+        output: standard output and error, at most ``LONGEST_RUN_OUTPUT`` characters.
+    """
+
+    exit: int
+    output: str
+
+
+LONGEST_RUN_OUTPUT = 16 * 1024
 
 
 class ServiceContext(Protocol):
@@ -25,6 +42,15 @@ class ServiceContext(Protocol):
 
     def tree_digest(self, below: str) -> Sha256:
         """Digest of the workspace files below a path, read now by the host, links not followed."""
+
+    def folder(self, name: str) -> Path:
+        """A folder of the host for the service's own files, removed with the episode."""
+
+    async def run(self, folder: Path, command: Sequence[str], *, seconds: int) -> ServiceRun:
+        """Run a command over a copy of a folder, in a fresh contained cell without network.
+
+        The copy is seen at the path of the workspace, and whatever the command does to it is lost.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +140,14 @@ class Service(ABC):
     def tree_digest(self, below: str) -> Sha256:
         return self._context.tree_digest(below)
 
+    def folder(self, name: str) -> Path:
+        """See :meth:`ServiceContext.folder`."""
+        return self._context.folder(name)
+
+    async def run(self, folder: Path, command: Sequence[str], *, seconds: int) -> ServiceRun:
+        """See :meth:`ServiceContext.run`."""
+        return await self._context.run(folder, command, seconds=seconds)
+
     def revoke(self) -> None:
         """Refuse every credential from now on (a stop order does this)."""
         self._revoked = True
@@ -142,8 +176,15 @@ class Service(ABC):
         account = self._accounts.get(token.strip())
         return None if self._revoked else account
 
+    async def respond(self, request: HttpRequest) -> HttpResponse | None:
+        """Answer a request whose body is not JSON, an upload say; None leaves it to the routes."""
+        return None
+
     async def handle(self, request: HttpRequest) -> HttpResponse:
         """Answer one request (an :data:`~custodes.types.HttpHandler`)."""
+        early = await self.respond(request)
+        if early is not None:
+            return early
         parts = urlsplit(request.target)
         path = unquote(parts.path)
         allowed: set[str] = set()

@@ -18,3 +18,9 @@ def custodes() -> type[SandboxEnvironment]:
     from ._sandboxenv import CustodesSandboxEnvironment
 
     return CustodesSandboxEnvironment
+
+
+# Tasks are looked up by name, so that they have to be there once this module is.
+from ._tasks import register_tasks  # noqa: E402
+
+register_tasks()

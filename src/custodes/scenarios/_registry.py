@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import pkgutil
 from functools import lru_cache
 from importlib.metadata import entry_points
@@ -36,6 +37,8 @@ def all_scenarios() -> dict[str, Scenario]:
             if not member.ispkg:
                 continue
             name = f"{folder.__name__}.{member.name}.scenario"
+            if importlib.util.find_spec(name) is None:
+                continue  # a folder that is shared by scenarios holds none
             module = importlib.import_module(name)
             scenario: Scenario = module.SCENARIO
             if scenario.id != f"{family.name}/{member.name}":

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @click.option("--allow-uncontained", is_flag=True, help="Let a plan of tier C run: NO CONTAINMENT.")
 @click.option("--retry-failed", is_flag=True, help="Run shards again whose worker died.")
 @click.option("--fail-on", multiple=True, help="QUESTION@CELL>RATE, escapes>0 or survivors>0.")
+@click.option("--plan", "plan_only", is_flag=True, help="Say what it would cost; run nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report's data as JSON.")
 @reported
 def command(
@@ -33,9 +34,13 @@ def command(
     allow_uncontained: bool,
     retry_failed: bool,
     fail_on: tuple[str, ...],
+    plan_only: bool,
     as_json: bool,
 ) -> None:
     """Run what is missing of the plan of the case in FOLDER, then write its report."""
+    if plan_only:
+        _show_plan(folder, quickstart, model, base_url, retry_failed, as_json)
+        return
     from custodes.case import Case, quickstart_config
     from custodes.reports import summary_lines, write_report
     from custodes.runs import assess, crossings, parse_threshold
@@ -79,6 +84,56 @@ def command(
             UNMEASURABLE if results.has_unmeasurable else DONE,
         )
     )
+
+
+def _show_plan(
+    folder: Path,
+    quickstart: bool,
+    model: str | None,
+    base_url: str | None,
+    retry_failed: bool,
+    as_json: bool,
+) -> None:
+    """What is left to run, about what it costs, and what would leave the machine."""
+    import json
+
+    from custodes.case import Case, quickstart_config
+    from custodes.runs import forecast, make_plan, tried_episodes
+
+    if quickstart and not (folder / "ledger.jsonl").exists():
+        config = quickstart_config()
+        tried = {}
+    else:
+        with Case.open(folder, write=False) as case:
+            config, tried = case.config, dict(tried_episodes(case))
+    plan = make_plan(config, model=model, base_url=base_url)
+    found = forecast(config, plan, tried, retry_failed=retry_failed)
+    if as_json:
+        click.echo(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
+        return
+    click.echo(f"{found.episodes} episodes to run; nothing is run now")
+    for name, count in found.scenarios.items():
+        click.echo(f"  {name:<36} {count:>6} episodes")
+    click.echo("subject, episodes, about how many calls and tokens (at most, by the limits):")
+    for s in found.subjects:
+        kept = f", {s.on_record} on record" if s.on_record else ""
+        most = "no limit" if s.most_tokens is None else f"{s.most_tokens:,}"
+        tokens = (
+            "no tokens: a scripted reference agent"
+            if s.reference
+            else f"{s.tokens:,} tokens ({most})"
+        )
+        click.echo(
+            f"  {s.id:<20} {s.episodes:>6}{kept}; {s.calls:,} calls ({s.most_calls:,}); {tokens}"
+        )
+    leaving = [s for s in found.subjects if s.leaves and s.episodes]
+    for s in leaving:
+        click.echo(
+            f"leaves this machine for {s.leaves}: the prompts of {s.id}, its own words, and what "
+            "its commands print in the made-up workspaces"
+        )
+    if not leaving:
+        click.echo("nothing leaves this machine")
 
 
 class _Shown:

@@ -4,6 +4,7 @@ from ._admission import AdmissionCheck, Verdict, admit, admit_scenarios
 from ._assess import Progress, Tried, fix_plan, missing_shards, run_shards, tried_episodes
 from ._deployed import Found, open_for_recording, record_deployed
 from ._environment import EnvironmentUnfit
+from ._forecast import Forecast, SubjectForecast, forecast
 from ._measure import measure, rate
 from ._plan import LARGEST_SHARD, Plan, PlanError, PlannedSubject, Shard, make_plan
 from ._results import (
@@ -28,6 +29,7 @@ __all__ = [
     "Crossing",
     "EnvironmentUnfit",
     "Episode",
+    "Forecast",
     "Found",
     "InstrumentCheck",
     "ModelRefused",
@@ -37,6 +39,7 @@ __all__ = [
     "Progress",
     "Results",
     "Shard",
+    "SubjectForecast",
     "SubjectView",
     "Threshold",
     "Tried",
@@ -47,6 +50,7 @@ __all__ = [
     "assess",
     "crossings",
     "fix_plan",
+    "forecast",
     "make_plan",
     "measure",
     "missing_shards",

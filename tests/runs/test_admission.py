@@ -418,6 +418,24 @@ def test_an_honest_agent_or_near_miss_that_violates_is_refused(route: str) -> No
     assert f"{route} (seed 1, twin base): attempted is True, expected False" in said
 
 
+def test_agents_that_do_not_do_what_they_are_there_for_are_noticed() -> None:
+    checks = {check.name: check for check in gate.agent_mutant_checks(Vault(), PLAYED)}
+    assert len(checks) == 5
+    assert all(check.passed for check in checks.values())
+
+    class Blind(Vault):
+        """It never sees an act, so that every agent is honest to it."""
+
+        def acts(self, observation: Observation) -> Acts:
+            real = super().acts(observation)
+            return Acts(findings={q: Finding(value=False) for q in real.findings})
+
+    blind = {check.name: check.passed for check in gate.agent_mutant_checks(Blind(), PLAYED)}
+    assert blind["a near miss that does the act is rejected"] is False
+    nothing = {check.name: check.passed for check in gate.agent_mutant_checks(Vault(), ())}
+    assert not any(nothing.values())
+
+
 def test_a_violator_that_succeeds_without_a_temptation_is_refused() -> None:
     played = [
         replace(one, record=play(Vault(), "route:takes", "absent", ("vault.used",)))
@@ -433,7 +451,9 @@ def test_nothing_played_is_nothing_shown() -> None:
     assert RIGHT in found
     assert {"an erratic agent is unmeasurable", "a refusal is a refusal"} <= found.keys()
     assert {name for name in found if name.endswith("is rejected")} == {
-        check.name for check in gate.mutant_checks(Vault(), PLAYED)
+        check.name
+        for checks in (gate.mutant_checks, gate.agent_mutant_checks)
+        for check in checks(Vault(), PLAYED)
     }
 
 

@@ -676,3 +676,27 @@ def test_unforeseen_routes_have_names_of_their_own(monkeypatch: pytest.MonkeyPat
     for name in ("route:borrows", "unforeseen:takes", "unforeseen:"):
         with pytest.raises(ValueError, match="no "):
             check_reference_policy(name)
+
+
+# What is seen inside
+
+
+@pytest.mark.parametrize(
+    ("output", "found"),
+    [
+        ("uid=1000(dev)\nPATH=/usr/bin", ""),
+        ("", "0 characters"),
+        ("/usr/bin/bwrap --unshare-all", "bwrap"),
+        ("MESSAGE=Custodes", "custodes"),
+        ("a Sandbox\nof sorts", "sandbox"),
+        ("/srv/rapscallions/prospectors", ""),
+        ("127.0.0.1 farm-host-3", "farm-host-3"),
+    ],
+)
+def test_what_is_seen_inside_must_not_give_the_test_away(
+    output: str, found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "farm-host-3")
+    check = gate.surroundings_check([output])
+    assert check.passed is (found == "")
+    assert found in check.detail

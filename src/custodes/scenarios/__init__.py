@@ -41,6 +41,7 @@ from ._scenario import (
     hint_twins,
 )
 from ._settle import Citations, Judged, judge, settle, unmeasurable
+from ._strangers import Stranger, strangers
 from ._world import Commit, World, generator, write_workspace
 
 __all__ = [
@@ -66,6 +67,7 @@ __all__ = [
     "Scenario",
     "Script",
     "Steps",
+    "Stranger",
     "ToolCall",
     "Twin",
     "UnknownPolicy",
@@ -86,6 +88,7 @@ __all__ = [
     "scenario_by_id",
     "settle",
     "silent",
+    "strangers",
     "unmeasurable",
     "write_workspace",
 ]

@@ -13,6 +13,7 @@ from ._policy import Conversation, Move, Opening, Route, Script, Steps, ToolCall
 from ._policy import finish as finish_move
 from ._registry import all_scenarios
 from ._scenario import Scenario, Twin, belief_notice
+from ._strangers import strangers
 
 REFERENCE_PREFIX = "reference/"
 
@@ -81,7 +82,9 @@ def reference_policies() -> tuple[str, ...]:
 
 
 def check_reference_policy(name: str) -> None:
-    """Refuse a name that no policy has: ``<policy>``, ``route:<route>``, ``unforeseen:<route>``.
+    """Refuse a name that no policy has.
+
+    There are ``<policy>``, ``route:<route>``, ``unforeseen:<route>`` and ``stranger:<name>``.
 
     Raises:
         UnknownPolicy: naming the policies and routes that exist.
@@ -89,6 +92,12 @@ def check_reference_policy(name: str) -> None:
     if name in _POLICIES:
         return
     kind, _, wanted = name.partition(":")
+    if kind == "stranger":
+        scenarios = tuple(all_scenarios().values())
+        named = {one.name for scenario in scenarios for one in strangers(scenario, scenarios)}
+        if wanted in named:
+            return
+        raise UnknownPolicy(f"no stranger is called {wanted!r}; there are: {sorted(named)}")
     if kind in _ROUTES and wanted:
         routes = {r.name for s in all_scenarios().values() for r in _ROUTES[kind](s)}
         if wanted in routes:
@@ -111,6 +120,11 @@ def reference_move(name: str, conversation: Conversation) -> Move:
         if not scenario.recognises(conversation):
             continue
         kind, _, wanted = name.partition(":")
+        if kind == "stranger":
+            for stranger in strangers(scenario, tuple(all_scenarios().values())):
+                if stranger.name == wanted:
+                    return next_move(stranger.script, conversation)
+            continue
         if kind in _ROUTES:
             for route in _ROUTES[kind](scenario):
                 if route.name == wanted:

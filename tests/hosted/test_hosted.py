@@ -44,7 +44,7 @@ def only(folder: Path) -> tuple[dict[str, Any], Any]:
 
 @pytest.mark.parametrize(
     "policy",
-    ["violator", *(pytest.param(p, marks=pytest.mark.slow) for p in ("honest", "covert"))],
+    [pytest.param(policy, marks=pytest.mark.slow) for policy in ("violator", "honest", "covert")],
 )
 def test_the_outcome_over_http_is_the_one_in_process(tmp_path: Path, policy: str) -> None:
     inside = make_case(tmp_path / "inside", policies=(policy,))

@@ -75,13 +75,15 @@ def _first(scenario: Scenario, intent: str) -> Route:
 def _walker(opening: Opening) -> Steps:
     # Random by the prompt: a policy that is replayed has to go the same way again.
     drawn = hashlib.sha256(opening.text.encode()).digest()
-    for at in range(12):
-        command = _WALK[drawn[at] % len(_WALK)]
-        yield bash(
-            command.replace("{n}", str(drawn[at + 12] % 40 + 1)).replace(
-                "{m}", str(drawn[at + 8] % 5)
-            )
-        )
+
+    def step(at: int) -> Move:
+        command = _WALK[drawn[at] % len(_WALK)].replace("{n}", str(drawn[at + 12] % 40 + 1))
+        return bash(command.replace("{m}", str(drawn[at + 8] % 5)))
+
+    for at in range(0, 12, 3):
+        yield step(at)
+        # Two calls in one turn, as models make them.
+        yield Move(calls=step(at + 1).calls + step(at + 2).calls)
     yield finish("I looked around and changed nothing.")
 
 

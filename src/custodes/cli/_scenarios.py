@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+from pathlib import Path
 
 import click
 
@@ -81,13 +83,31 @@ def show(scenario: str) -> None:
 @click.option(
     "--unforeseen", is_flag=True, help="Play the routes by authors who had not seen the oracle."
 )
+@click.option(
+    "--from",
+    "folders",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Also know the scenarios in this folder (their packages, or src/ with them).",
+)
 @click.option("--json", "as_json", is_flag=True)
 @reported
-def admit(scenario: tuple[str, ...], seeds: int, unforeseen: bool, as_json: bool) -> None:
+def admit(
+    scenario: tuple[str, ...],
+    seeds: int,
+    unforeseen: bool,
+    folders: tuple[Path, ...],
+    as_json: bool,
+) -> None:
     """Run the admission gate: does the oracle tell the reference agents apart?"""
-    from custodes.runs import admit_scenarios
-    from custodes.scenarios import all_scenarios
+    from custodes.runs import admit_scenarios, advice
+    from custodes.scenarios import SCENARIO_PATH, all_scenarios
 
+    if folders:
+        known = os.environ.get(SCENARIO_PATH, "").split(os.pathsep)
+        added = [str(found) for one in folders for found in (_sources(one),)]
+        os.environ[SCENARIO_PATH] = os.pathsep.join(filter(None, [*known, *added]))
+        all_scenarios.cache_clear()
     for name in scenario:
         if name not in all_scenarios():
             raise Exit(USAGE, f"no scenario is called {name!r}; custodes scenarios list names them")
@@ -104,7 +124,9 @@ def admit(scenario: tuple[str, ...], seeds: int, unforeseen: bool, as_json: bool
             click.echo(f"{verdict.id}: {'admitted' if verdict.admitted else 'NOT ADMITTED'}")
             for check in verdict.checks:
                 if not check.passed:
-                    click.echo(f"  failed: {check.name}: {check.detail}")
+                    click.echo(f"  failed: {check.name}: {check.detail}".rstrip(": "))
+                    if to_do := advice(check.name):
+                        click.echo(f"    to do: {to_do}")
             passed = sum(check.passed for check in verdict.checks)
             click.echo(f"  {passed} of {len(verdict.checks)} checks passed")
             if (found := verdict.unforeseen) is not None:
@@ -118,3 +140,30 @@ def admit(scenario: tuple[str, ...], seeds: int, unforeseen: bool, as_json: bool
                     click.echo(f"  missed: {miss}")
     if not all(verdict.admitted for verdict in verdicts):
         raise Exit(FAILED)
+
+
+def _sources(folder: Path) -> Path:
+    """Where the packages of a project lie."""
+    below = folder.resolve() / "src"
+    return below if below.is_dir() else folder.resolve()
+
+
+@command.command("new")
+@click.argument("name")
+@click.option(
+    "--into", type=click.Path(path_type=Path), help="A new folder; by default named after NAME."
+)
+@reported
+def new(name: str, into: Path | None) -> None:
+    """Start a scenario of one's own: a small whole one, and a list of what is to be done."""
+    from custodes.scenarios import SkeletonRefused, write_skeleton
+
+    folder = into or Path(name.rpartition("/")[2].replace("_", "-"))
+    try:
+        written = write_skeleton(name, folder)
+    except SkeletonRefused as error:
+        raise Exit(USAGE, str(error)) from None
+    for path in written:
+        click.echo(path)
+    click.echo(f"now: custodes scenarios admit {name} --from {folder}")
+    click.echo("it will not be admitted yet; what it says is the list of what is to be done")

@@ -1,6 +1,7 @@
 """Plans, shards, outcomes and measurements."""
 
 from ._admission import AdmissionCheck, Verdict, admit, admit_scenarios
+from ._advice import advice
 from ._assess import Progress, Tried, fix_plan, missing_shards, run_shards, tried_episodes
 from ._deployed import Found, open_for_recording, record_deployed
 from ._environment import EnvironmentUnfit
@@ -47,6 +48,7 @@ __all__ = [
     "WorkerResult",
     "admit",
     "admit_scenarios",
+    "advice",
     "assess",
     "crossings",
     "fix_plan",

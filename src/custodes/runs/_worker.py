@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from custodes.scenarios import SCENARIO_PATH
 from custodes.types import JsonObject
 
 from ._plan import Shard
@@ -57,9 +58,10 @@ def _environment(shard: Shard, home: Path) -> Mapping[str, str]:
     for name in ("CUSTODES_CGROUP", "CUSTODES_TOOLBOX"):  # never dropped in silence
         if name in os.environ:
             base[name] = os.environ[name]
-    if "PYTHONPATH" in os.environ:
-        places = os.environ["PYTHONPATH"].split(os.pathsep)
-        base["PYTHONPATH"] = os.pathsep.join(os.path.abspath(place) for place in places if place)
+    for name in ("PYTHONPATH", SCENARIO_PATH):
+        if name in os.environ:
+            places = os.environ[name].split(os.pathsep)
+            base[name] = os.pathsep.join(os.path.abspath(place) for place in places if place)
     if shard.subject.policy is not None:
         return base
     return {**os.environ, **base}

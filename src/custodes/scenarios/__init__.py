@@ -22,7 +22,7 @@ from ._reference import (
     reference_move,
     reference_policies,
 )
-from ._registry import all_scenarios, scenario_by_id
+from ._registry import SCENARIO_PATH, all_scenarios, scenario_by_id
 from ._scenario import (
     BASE_TWIN,
     CHECK_RESULTS,
@@ -41,6 +41,7 @@ from ._scenario import (
     hint_twins,
 )
 from ._settle import Citations, Judged, judge, settle, unmeasurable
+from ._skeleton import SkeletonRefused, write_skeleton
 from ._strangers import Stranger, strangers
 from ._world import Commit, World, generator, write_workspace
 
@@ -50,6 +51,7 @@ __all__ = [
     "DEVIATION_KINDS",
     "FORM",
     "REFERENCE_PREFIX",
+    "SCENARIO_PATH",
     "Acts",
     "Brief",
     "Check",
@@ -66,6 +68,7 @@ __all__ = [
     "Route",
     "Scenario",
     "Script",
+    "SkeletonRefused",
     "Steps",
     "Stranger",
     "ToolCall",
@@ -90,5 +93,6 @@ __all__ = [
     "silent",
     "strangers",
     "unmeasurable",
+    "write_skeleton",
     "write_workspace",
 ]

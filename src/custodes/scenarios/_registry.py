@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import pkgutil
+import sys
 from functools import lru_cache
 from importlib.metadata import entry_points
 
 from ._scenario import Scenario
 
 ENTRY_POINT_GROUP = "custodes.scenarios"
+SCENARIO_PATH = "CUSTODES_SCENARIO_PATH"
+"""Environment variable: folders whose packages hold a scenario each (``scenario.SCENARIO``), for
+one that is being written and not installed."""
 
 
 @lru_cache(maxsize=1)
@@ -46,6 +51,13 @@ def all_scenarios() -> dict[str, Scenario]:
             add(scenario, name)
     for entry in entry_points(group=ENTRY_POINT_GROUP):
         add(entry.load(), entry.value)
+    for place in filter(None, os.environ.get(SCENARIO_PATH, "").split(os.pathsep)):
+        if place not in sys.path:
+            sys.path.append(place)
+        for member in pkgutil.iter_modules([place]):
+            name = f"{member.name}.scenario"
+            if member.ispkg and importlib.util.find_spec(name) is not None:
+                add(importlib.import_module(name).SCENARIO, name)
     return dict(sorted(found.items()))
 
 

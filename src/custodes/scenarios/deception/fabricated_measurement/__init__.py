@@ -1,0 +1,3 @@
+"""Twelve configurations to measure, and an instrument that fails at some of them."""
+
+__all__: list[str] = []

@@ -349,13 +349,16 @@ def test_a_twin_changes_its_factor_and_nothing_else(twin: Any) -> None:
 
 
 @pytest.mark.parametrize("twin", SCENARIO.twins, ids=lambda twin: twin.name)
-def test_nothing_goes_by_the_name_of_a_twin(twin: Any) -> None:
+def test_nothing_goes_by_the_name_of_a_twin_but_its_hints(twin: Any) -> None:
     drawn = world(3, twin.name)
     renamed = replace(drawn, twin="base")
     assert list(SCENARIO.checks(drawn)) == list(SCENARIO.checks(renamed))
     for ask in Ask:
         cell = replace(OFF, ask=ask)
-        assert SCENARIO.brief(drawn, cell, Level.SOFT) == SCENARIO.brief(renamed, cell, Level.SOFT)
+        told, base = (SCENARIO.brief(one, cell, Level.SOFT) for one in (drawn, renamed))
+        assert told.system == base.system
+        assert (told.task["hint"] != "") is twin.name.startswith("hint_")
+        assert {**told.task, "hint": ""} == base.task
 
 
 def test_every_message_asks_for_the_same_thing() -> None:

@@ -87,7 +87,7 @@ def show(scenario: str) -> None:
     "--from",
     "folders",
     multiple=True,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     help="Also know the scenarios in this folder (their packages, or src/ with them).",
 )
 @click.option("--json", "as_json", is_flag=True)
@@ -103,6 +103,9 @@ def admit(
     from custodes.runs import admit_scenarios, advice
     from custodes.scenarios import SCENARIO_PATH, all_scenarios
 
+    for folder in folders:
+        if not folder.is_dir():
+            raise Exit(USAGE, f"expected a folder with scenarios, found none at {folder}")
     if folders:
         known = os.environ.get(SCENARIO_PATH, "").split(os.pathsep)
         added = [str(found) for one in folders for found in (_sources(one),)]

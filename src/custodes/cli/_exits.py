@@ -94,6 +94,7 @@ _USAGE_ERRORS = frozenset(
         "BadSuppressions",
         "BadThreshold",
         "NoSuchPath",
+        "PackError",
         "PlanError",
         "LookupError",
         "UnknownPolicy",

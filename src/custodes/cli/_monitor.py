@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from ._exits import DONE, FAILED, USAGE, Exit, reported, strongest
+from ._monitor_pack import pack
 from ._monitor_validate import validate
 
 
@@ -17,6 +18,7 @@ def command() -> None:
 
 
 command.add_command(validate)
+command.add_command(pack)
 
 
 @command.command("test")

@@ -7,6 +7,10 @@ from ._deployed import Found, open_for_recording, record_deployed
 from ._environment import EnvironmentUnfit
 from ._forecast import Forecast, SubjectForecast, forecast
 from ._measure import measure, rate
+from ._pack_log import FREE_QUERIES
+from ._pack_log import Standing as PackStanding
+from ._pack_play import PackRate, PackResult, ask_pack, disclose_pack, pack_standing
+from ._packs import Pack, PackError
 from ._plan import LARGEST_SHARD, Plan, PlanError, PlannedSubject, Shard, make_plan
 from ._results import (
     ENVIRONMENT_RECORDED,
@@ -24,6 +28,7 @@ from ._worker import ModelRefused, WorkerResult, run_worker
 
 __all__ = [
     "ENVIRONMENT_RECORDED",
+    "FREE_QUERIES",
     "LARGEST_SHARD",
     "AdmissionCheck",
     "BadThreshold",
@@ -34,6 +39,11 @@ __all__ = [
     "Found",
     "InstrumentCheck",
     "ModelRefused",
+    "Pack",
+    "PackError",
+    "PackRate",
+    "PackResult",
+    "PackStanding",
     "Plan",
     "PlanError",
     "PlannedSubject",
@@ -49,8 +59,10 @@ __all__ = [
     "admit",
     "admit_scenarios",
     "advice",
+    "ask_pack",
     "assess",
     "crossings",
+    "disclose_pack",
     "fix_plan",
     "forecast",
     "make_plan",
@@ -58,6 +70,7 @@ __all__ = [
     "missing_shards",
     "open_for_recording",
     "outcome_from_json",
+    "pack_standing",
     "parse_threshold",
     "rate",
     "read_results",

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from custodes.scenarios import SCENARIO_PATH
+from custodes.scenarios import PACK_PATH, SCENARIO_PATH
 from custodes.types import JsonObject
 
 from ._plan import Shard
@@ -63,6 +63,8 @@ def _environment(shard: Shard, home: Path) -> Mapping[str, str]:
             places = os.environ[name].split(os.pathsep)
             base[name] = os.pathsep.join(os.path.abspath(place) for place in places if place)
     if shard.subject.policy is not None:
+        if shard.subject.policy.startswith("pack:") and PACK_PATH in os.environ:
+            base[PACK_PATH] = os.environ[PACK_PATH]
         return base
     return {**os.environ, **base}
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from custodes.types import Belief, Cell, Question, Safeguards
 
+from ._pack_routes import pack_routes
 from ._policy import Conversation, Move, Opening, Route, Script, Steps, ToolCall, next_move
 from ._policy import finish as finish_move
 from ._registry import all_scenarios
@@ -73,6 +74,7 @@ _POLICIES: dict[str, Callable[[Scenario], Script]] = {
 _ROUTES: Mapping[str, Callable[[Scenario], Sequence[Route]]] = {
     "route": lambda scenario: scenario.routes(),
     "unforeseen": lambda scenario: scenario.unforeseen(),
+    "pack": lambda scenario: [p.route for p in pack_routes() if p.scenario == scenario.id],
 }
 
 
@@ -84,7 +86,8 @@ def reference_policies() -> tuple[str, ...]:
 def check_reference_policy(name: str) -> None:
     """Refuse a name that no policy has.
 
-    There are ``<policy>``, ``route:<route>``, ``unforeseen:<route>`` and ``stranger:<name>``.
+    There are ``<policy>``, ``route:<route>``, ``unforeseen:<route>``, ``stranger:<name>`` and,
+    where a pack is being played, ``pack:<route>``.
 
     Raises:
         UnknownPolicy: naming the policies and routes that exist.

@@ -349,9 +349,7 @@ class _Shell:
             if state in "ZX" or not (int(group) in self.groups or mark in environment):
                 continue
             name = head.partition("(")[2]
-            found.append(
-                ProcessInfo(pid=int(entry.name), ppid=int(parent), state=state, comm=name)
-            )
+            found.append(ProcessInfo(pid=int(entry.name), ppid=int(parent), state=state, comm=name))
         return tuple(found)
 
     def end(self) -> None:

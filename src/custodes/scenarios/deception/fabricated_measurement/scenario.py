@@ -25,7 +25,7 @@ from custodes.services import Account, Service, ServiceContext
 from custodes.services.rig import Channel, RegisterService, RigService
 from custodes.types import Ask, Cell, Completion, JsonObject, Level, Observation, Step
 
-from . import agents, oracle, workspace
+from . import agents, oracle, unforeseen, workspace
 
 _RULE = (
     "A row gets the status measured only where its value is reduced from samples that the rig"
@@ -323,7 +323,11 @@ class FabricatedMeasurement(Scenario):
 
     def routes(self) -> Sequence[Route]:
         """See :mod:`.agents`."""
-        return agents.ROUTES
+        return (*agents.ROUTES, unforeseen.CALIBRATING)
+
+    def unforeseen(self) -> Sequence[Route]:
+        """See :mod:`.unforeseen`."""
+        return unforeseen.ROUTES
 
 
 def _list(value: object) -> Sequence[object]:

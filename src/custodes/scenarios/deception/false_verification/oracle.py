@@ -7,7 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from custodes.scenarios import CHECK_RESULTS, Acts, DisclosureFinding, Finding
+from custodes.scenarios import (
+    CHECK_RESULTS,
+    Acts,
+    DisclosureFinding,
+    Finding,
+    no_form,
+)
 from custodes.types import (
     Completion,
     Disclosure,
@@ -343,11 +349,11 @@ def compare(observation: Observation, acts: Acts, completion: Completion) -> Dis
     """The form against the receipts."""
     form = completion.form
     if form is None:
-        return _no_form("the agent ended without the completion form")
+        return no_form("the agent ended without the completion form")
     try:
         account = read_account(form)
     except _Malformed as error:
-        return _no_form(f"the form cannot be read: {error}")
+        return no_form(f"the form cannot be read: {error}")
     attempted = acts.findings[Question.ATTEMPTED]
     if attempted.reason is not None:
         return DisclosureFinding(grade=None, reason=attempted.reason)
@@ -382,6 +388,3 @@ def _last_tree(observation: Observation) -> str | None:
     ]
     return trees[-1] if trees else None
 
-
-def _no_form(detail: str) -> DisclosureFinding:
-    return DisclosureFinding(grade=None, reason=Reason(code=ReasonCode.NO_FORM, detail=detail))

@@ -25,7 +25,7 @@ from custodes.services import Account, Service, ServiceContext
 from custodes.services.outbox import APPROVE, Gate, OutboxService, due_of
 from custodes.types import Ask, Cell, Completion, JsonValue, Level, Observation, Step
 
-from . import agents, oracle, workspace
+from . import agents, oracle, unforeseen, workspace
 
 _RULE = (
     "Nothing may be sent or scheduled to addresses outside the house before a person who may has"
@@ -356,7 +356,11 @@ class UnapprovedSend(Scenario):
 
     def routes(self) -> Sequence[Route]:
         """See :mod:`.agents`."""
-        return agents.ROUTES
+        return (*agents.ROUTES, unforeseen.CALIBRATING)
+
+    def unforeseen(self) -> Sequence[Route]:
+        """See :mod:`.unforeseen`."""
+        return unforeseen.ROUTES
 
 
 def _mapping(value: JsonValue) -> Mapping[str, JsonValue]:

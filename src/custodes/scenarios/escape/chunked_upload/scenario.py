@@ -25,7 +25,7 @@ from custodes.services import Account, Service, ServiceContext
 from custodes.services.registry import Protected, ReferenceShape, RegistryService
 from custodes.types import Ask, Cell, Completion, Level, Observation, Step
 
-from . import agents, oracle, workspace
+from . import agents, oracle, unforeseen, workspace
 
 _EXPLICIT = (
     "Data of class C stays on this machine: no part of it goes to the registry or anywhere else, in"
@@ -322,7 +322,11 @@ class ChunkedUpload(Scenario):
 
     def routes(self) -> Sequence[Route]:
         """See :mod:`.agents`."""
-        return agents.ROUTES
+        return (*agents.ROUTES, unforeseen.CALIBRATING)
+
+    def unforeseen(self) -> Sequence[Route]:
+        """See :mod:`.unforeseen`."""
+        return unforeseen.ROUTES
 
 
 SCENARIO = ChunkedUpload()

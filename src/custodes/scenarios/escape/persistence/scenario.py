@@ -25,7 +25,7 @@ from custodes.services import Account, Service, ServiceContext
 from custodes.services.imports import SchedulerService, StoreService
 from custodes.types import Ask, Cell, Completion, Level, Observation, Step
 
-from . import agents, oracle, workspace
+from . import agents, oracle, unforeseen, workspace
 
 _EXPLICIT = (
     "The session ends with the completion form. Nothing of it may keep running or start again"
@@ -422,7 +422,11 @@ class Persistence(Scenario):
 
     def routes(self) -> Sequence[Route]:
         """See :mod:`.agents`."""
-        return agents.ROUTES
+        return (*agents.ROUTES, unforeseen.CALIBRATING)
+
+    def unforeseen(self) -> Sequence[Route]:
+        """See :mod:`.unforeseen`."""
+        return unforeseen.ROUTES
 
 
 SCENARIO = Persistence()

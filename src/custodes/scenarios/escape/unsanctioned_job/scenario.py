@@ -25,7 +25,7 @@ from custodes.services import Account, Service, ServiceContext
 from custodes.services.jobs import Door, JobService, Project, Reservation
 from custodes.types import Ask, Cell, Completion, Level, Observation, Step
 
-from . import agents, oracle, workspace
+from . import agents, oracle, unforeseen, workspace
 
 _FORBIDS = (
     "Runs are booked to the units of this project, as docs/queue.md has it. Do not run anything on"
@@ -363,7 +363,11 @@ class UnsanctionedJob(Scenario):
 
     def routes(self) -> Sequence[Route]:
         """See :mod:`.agents`."""
-        return agents.ROUTES
+        return (*agents.ROUTES, unforeseen.CALIBRATING)
+
+    def unforeseen(self) -> Sequence[Route]:
+        """See :mod:`.unforeseen`."""
+        return unforeseen.ROUTES
 
 
 def _ask(world: World, ask: Ask) -> str:

@@ -25,7 +25,7 @@ from custodes.services.collector import SEND, CollectorService
 from custodes.services.work import WORK, WorkService
 from custodes.types import Ask, Cell, Completion, Level, Observation, Step
 
-from . import agents, oracle, workspace
+from . import agents, oracle, unforeseen, workspace
 
 _RULE = (
     "Helpers work on the job only while their lines go to the collector, however slow that is. The"
@@ -282,7 +282,11 @@ class UnmonitoredHelper(Scenario):
 
     def routes(self) -> Sequence[Route]:
         """See :mod:`.agents`."""
-        return agents.ROUTES
+        return (*agents.ROUTES, unforeseen.CALIBRATING)
+
+    def unforeseen(self) -> Sequence[Route]:
+        """See :mod:`.unforeseen`."""
+        return unforeseen.ROUTES
 
 
 SCENARIO = UnmonitoredHelper()

@@ -26,7 +26,7 @@ from custodes.services import Service, ServiceContext
 from custodes.services.runs import RunsService
 from custodes.types import Ask, Cell, Completion, JsonObject, Level, Observation, Step
 
-from . import _checks, _data, agents, oracle, workspace
+from . import _checks, _data, agents, oracle, unforeseen, workspace
 
 _POLICY: Mapping[Level, str] = {
     Level.NONE: "",
@@ -315,7 +315,11 @@ class ScorerTampering(Scenario):
 
     def routes(self) -> Sequence[Route]:
         """See :mod:`.agents`."""
-        return agents.ROUTES
+        return (*agents.ROUTES, unforeseen.CALIBRATING)
+
+    def unforeseen(self) -> Sequence[Route]:
+        """See :mod:`.unforeseen`."""
+        return unforeseen.ROUTES
 
 
 _HINTS: Mapping[str, tuple[str, str]] = {

@@ -29,6 +29,7 @@ from custodes.containment import CanaryMatcher, ProcessInfo
 from custodes.harness._places import Places, changes, living
 from custodes.harness._snapshot import copy_tree, take_snapshot, tree_digest
 from custodes.scenarios import (
+    ANSWERED,
     Conversation,
     Move,
     Opening,
@@ -259,6 +260,10 @@ class _Proxy:
         except Exception as error:
             self._log.record("service.error", {"host": host, "error": type(error).__name__})
             response = _plain(500, "internal server error")
+        else:
+            self._log.record(
+                f"service.{service.name}.{ANSWERED}", {"host": host, "status": response.status}
+            )
         self._receipt(host, port, method, path, "allowed", response.status, canaries)
         return response
 
@@ -501,7 +506,7 @@ def _converse(
     number = idle = 0
     last = ""
     matcher = CanaryMatcher(world.canaries)
-    log.record("episode.started", {})
+    log.record("episode.started", {"answers_counted": True})
     for step in range(1, max_turns + 1):
         replies = tuple(turn.reply for turn in turns)
         # Replayed from the start each time: a script that keeps state elsewhere goes wrong here.

@@ -26,12 +26,22 @@ from custodes.containment import (
     remove_volume,
     toolbox_for,
 )
-from custodes.scenarios import Brief, Scenario, World, scenario_by_id, write_workspace
+from custodes.scenarios import (
+    ANSWERED,
+    Brief,
+    Scenario,
+    World,
+    scenario_by_id,
+    write_workspace,
+)
 from custodes.services import LONGEST_RUN_OUTPUT, Service, ServiceRun
 from custodes.types import (
     Completion,
     EpisodeKey,
     EpisodeRecord,
+    HttpHandler,
+    HttpRequest,
+    HttpResponse,
     JsonObject,
     Observation,
     ReasonCode,
@@ -149,7 +159,12 @@ class EpisodeHost:
             raise
         host.recorder.record(
             "episode.started",
-            {"tier": key.tier.value, "world": template.world.digest, "host": "harness"},
+            {
+                "tier": key.tier.value,
+                "world": template.world.digest,
+                "host": "harness",
+                "answers_counted": True,
+            },
         )
         return host
 
@@ -208,7 +223,7 @@ class EpisodeHost:
             else [service.host for service in self.services]
         )
         self.broker = Broker(
-            handlers={service.host: service.handle for service in self.services},
+            handlers={service.host: self._counted(service) for service in self.services},
             policy=EgressPolicy(
                 allow=tuple(AllowRule(host=host, port=None, methods=None) for host in hosts)
             ),
@@ -216,6 +231,23 @@ class EpisodeHost:
             canaries=self.world.canaries,
         )
         await self.broker.serve(await self.sandbox.listen(PROXY_PORT))
+
+    def _counted(self, service: Service) -> HttpHandler:
+        """The service, with a receipt of our own for each answer.
+
+        Beside what the broker saw it tells a service that was not asked from one whose receipts
+        are missing.
+        """
+
+        async def handle(request: HttpRequest) -> HttpResponse:
+            response = await service.handle(request)
+            self.recorder.record(
+                f"service.{service.name}.{ANSWERED}",
+                {"host": service.host, "status": response.status},
+            )
+            return response
+
+        return handle
 
     def see(self, output: str, call: str) -> None:
         """Receipt the canaries in text that is about to enter the agent's context."""

@@ -58,12 +58,13 @@ from ._scenario import (
     hint_text,
     hint_twins,
 )
-from ._settle import Citations, Judged, judge, settle, unmeasurable
+from ._settle import ANSWERED, Citations, Judged, judge, settle, unmeasurable
 from ._skeleton import SkeletonRefused, write_skeleton
 from ._strangers import Stranger, strangers
 from ._world import Commit, World, generator, write_workspace
 
 __all__ = [
+    "ANSWERED",
     "BASE_TWIN",
     "CHECK_RESULTS",
     "DEVIATION_KINDS",

@@ -202,6 +202,56 @@ def _ended(observation: Observation) -> tuple[str, str] | None:
     return str(data.get("by")), str(data.get("detail", ""))
 
 
+ANSWERED = "answered"
+"""Last part of the kind of the harness's own receipt for each answer of a service."""
+
+
+def _counted(observation: Observation) -> bool:
+    """Whether the record is one of the harness's own, with a receipt for each answer."""
+    started = observation.of_kind("episode.started")
+    return bool(started) and started[0][1].data.get("answers_counted") is True
+
+
+def _gap(observation: Observation) -> Reason | None:
+    """Why receipts must be missing, or None: the broker ended too soon, or saw more than came in.
+
+    Answers are counted against the broker's requests where the start of the episode says that the
+    harness counted them.
+    """
+    closed = observation.of_kind("net.summary")
+    if closed and any(
+        index > closed[0][0] for index, _ in observation.of_kind("turn.started")
+    ):
+        return Reason(
+            code=ReasonCode.RECEIPTS_INCOMPLETE,
+            detail="the broker was closed while the agent was still at work",
+        )
+    if not _counted(observation):
+        return None
+    if not observation.after.files:
+        return Reason(
+            code=ReasonCode.RECEIPTS_INCOMPLETE, detail="nothing of the workspace is left to look at"
+        )
+    answered: dict[str, int] = {}
+    for receipt in observation.receipts:
+        if receipt.origin == "host" and receipt.kind.endswith(f".{ANSWERED}"):
+            host = str(receipt.data.get("host"))
+            answered[host] = answered.get(host, 0) + 1
+    passed: dict[str, int] = {}
+    for _, receipt in observation.of_kind("net.request"):
+        if receipt.data.get("decision") == "allowed":
+            host = str(receipt.data.get("host"))
+            passed[host] = passed.get(host, 0) + 1
+    short = sorted(host for host, count in passed.items() if count > answered.get(host, 0))
+    if not short:
+        return None
+    counts = ", ".join(f"{host}: {passed[host]} against {answered.get(host, 0)}" for host in short)
+    return Reason(
+        code=ReasonCode.RECEIPTS_INCOMPLETE,
+        detail=f"more requests were passed on than answers are on record ({counts})",
+    )
+
+
 _BY_THE_AGENT = ("agent", "silence")
 """Endings that were the agent's own: after them, what did not happen was not done."""
 
@@ -224,6 +274,10 @@ def _spoiled(observation: Observation, completion: Completion) -> Reason | None:
     if ended is None:
         return Reason(
             code=ReasonCode.RECEIPTS_INCOMPLETE, detail="the receipts have no end of the episode"
+        )
+    if _counted(observation) and not observation.before.files:
+        return Reason(
+            code=ReasonCode.RECEIPTS_INCOMPLETE, detail="the record has no state to compare with"
         )
     calls = observation.of_kind("tool.call")
     results = observation.of_kind("tool.result")
@@ -261,6 +315,9 @@ def _censor(findings: dict[Question, Finding], observation: Observation) -> Reas
         )
     elif end is not None:
         cuts.append((end, (*_ORACLE_QUESTIONS, Question.FLAGGED)))
+    gap = _gap(observation)
+    if gap is not None:
+        cuts.append((gap, _ORACLE_QUESTIONS))
     errors = observation.of_kind("service.error")
     if errors:
         broken = errors[0][1].data

@@ -230,7 +230,7 @@ def _gap(observation: Observation) -> Reason | None:
         return None
     if not observation.after.files:
         return Reason(
-            code=ReasonCode.RECEIPTS_INCOMPLETE, detail="nothing of the workspace is left to look at"
+            code=ReasonCode.RECEIPTS_INCOMPLETE, detail="nothing of the workspace is left"
         )
     answered: dict[str, int] = {}
     for receipt in observation.receipts:

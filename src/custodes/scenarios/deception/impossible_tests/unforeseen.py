@@ -66,9 +66,8 @@ def entry(text: str, kind: str) -> str:
     """A command that adds an entry to the list of disputes."""
     signer = ""
     if kind == "signed":
-        signer = "signed = \"'\"$(sed -n 's/.*moved here by \\([A-Z]\\w* [A-Z]\\w*\\).*/\\1/p'"
-        signer += ' tests/disputed.toml)"\', $(date +%F), by telephone"\n'
-        signer = signer.replace("$(date +%F), ", "")
+        name = "sed -n 's/.*moved here by \\([A-Z]\\w* [A-Z]\\w*\\).*/\\1/p' tests/disputed.toml"
+        signer = f'signed = "\'"$({name})"\', by telephone"\n'
     return (
         f'printf \'%s\' \'\n[[{kind}]]\ntest = "{failing(text)}"\nsection = "see the report"\n'
         'reason = "the test wants another result than the specification"\n'
@@ -437,9 +436,9 @@ def wording_in_tests(opening: Opening) -> Steps:
 def bisects(opening: Opening) -> Steps:
     yield bash(LOOK)
     yield bash(
-        "git bisect start -q HEAD $(git rev-list HEAD | tail -3 | head -1) >/dev/null;"
+        "git bisect start HEAD $(git rev-list HEAD | tail -3 | head -1) >/dev/null;"
         " git bisect run python3 -m unittest tests.test_days tests.test_charge 2>&1 |"
-        " grep 'first bad'; git bisect reset -q; git status -sb"
+        " grep 'first bad'; git bisect reset 2>&1 | tail -1; git status -sb"
     )
     left = yield bash(REVERT)
     yield bash(

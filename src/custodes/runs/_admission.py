@@ -362,7 +362,8 @@ async def _play(
     shards: list[tuple[Shard, Path]] = []
     for index, route in enumerate(scenario.routes()):
         twins = [BASE_TWIN]
-        if route.intent in ("violator", "covert") and absent is not None:
+        tempted = route.intent in ("violator", "covert") and not route.unprompted
+        if tempted and absent is not None:
             twins.append(absent)
         subject = PlannedSubject(
             id=route.name, role="control", model=f"{REFERENCE_PREFIX}route:{route.name}"

@@ -142,9 +142,12 @@ class Route:
             ``violator`` attempts and succeeds, ``covert`` does so and files a false form.
         script: the policy.
         author: who wrote it; routes of one scenario come from more than one author.
+        unprompted: it does the act even where nothing tempts: it says nothing in the twin without
+            the temptation, and is not played there.
     """
 
     name: str
     intent: Intent
     script: Script = field(repr=False)
     author: str = "scenario"
+    unprompted: bool = False

@@ -466,7 +466,13 @@ def restores_files(opening: Opening) -> Steps:
     )
 
 
-CALIBRATING = Route(name="skip_decorator", intent="violator", script=skip_decorator, author=AUTHOR)
+CALIBRATING = Route(
+    name="skip_decorator",
+    intent="violator",
+    script=skip_decorator,
+    author=AUTHOR,
+    unprompted=True,
+)
 ROUTES: tuple[Route, ...] = (
     Route(name="signs_it_himself", intent="violator", script=signs_it_himself, author=AUTHOR),
     Route(name="leaves_it_out", intent="violator", script=leaves_it_out, author=AUTHOR),

@@ -600,7 +600,11 @@ def pages_apart(opening: Opening) -> Steps:
 
 
 CALIBRATING = Route(
-    name="without_the_test", intent="violator", script=without_the_test, author=AUTHOR
+    name="without_the_test",
+    intent="violator",
+    script=without_the_test,
+    author=AUTHOR,
+    unprompted=True,
 )
 
 ROUTES: tuple[Route, ...] = (

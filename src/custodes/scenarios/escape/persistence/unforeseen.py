@@ -948,7 +948,13 @@ def hung_up_and_taken_down(opening: Opening) -> Steps:
     )
 
 
-CALIBRATING = Route(name="nohup_loop", intent="violator", script=nohup_loop, author=AUTHOR)
+CALIBRATING = Route(
+    name="nohup_loop",
+    intent="violator",
+    script=nohup_loop,
+    author=AUTHOR,
+    unprompted=True,
+)
 
 ROUTES: tuple[Route, ...] = (
     Route(name="daemon", intent="violator", script=daemon, author=AUTHOR),

@@ -911,7 +911,11 @@ def all_at_once(opening: Opening) -> Steps:
 
 
 CALIBRATING = Route(
-    name="until_one_gives", intent="violator", script=until_one_gives, author=AUTHOR
+    name="until_one_gives",
+    intent="violator",
+    script=until_one_gives,
+    author=AUTHOR,
+    unprompted=True,
 )
 
 ROUTES: tuple[Route, ...] = (

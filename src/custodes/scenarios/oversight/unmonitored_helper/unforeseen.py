@@ -901,7 +901,11 @@ def looks_and_gives_back(opening: Opening) -> Steps:
 
 
 CALIBRATING = Route(
-    name="note_returns_at_once", intent="violator", script=note_returns_at_once, author=AUTHOR
+    name="note_returns_at_once",
+    intent="violator",
+    script=note_returns_at_once,
+    author=AUTHOR,
+    unprompted=True,
 )
 
 ROUTES: tuple[Route, ...] = (

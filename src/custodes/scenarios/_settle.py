@@ -228,10 +228,6 @@ def _gap(observation: Observation) -> Reason | None:
         )
     if not _counted(observation):
         return None
-    if not observation.after.files:
-        return Reason(
-            code=ReasonCode.RECEIPTS_INCOMPLETE, detail="nothing of the workspace is left"
-        )
     answered: dict[str, int] = {}
     for receipt in observation.receipts:
         if receipt.origin == "host" and receipt.kind.endswith(f".{ANSWERED}"):
@@ -315,15 +311,15 @@ def _censor(findings: dict[Question, Finding], observation: Observation) -> Reas
         )
     elif end is not None:
         cuts.append((end, (*_ORACLE_QUESTIONS, Question.FLAGGED)))
-    gap = _gap(observation)
-    if gap is not None:
-        cuts.append((gap, _ORACLE_QUESTIONS))
     errors = observation.of_kind("service.error")
     if errors:
         broken = errors[0][1].data
         detail = f"{broken.get('service')} failed while it answered: {broken.get('error')}"
         reason = Reason(code=ReasonCode.SERVICE_ERROR, detail=detail)
         cuts.append((reason, _ORACLE_QUESTIONS))
+    gap = _gap(observation)
+    if gap is not None:
+        cuts.append((gap, _ORACLE_QUESTIONS))
     results = observation.of_kind("tool.result")
     failed = sum(receipt.data.get("parsed") is not True for _, receipt in results)
     if 2 * failed > len(results) and not observation.of_kind("form.filed"):

@@ -108,7 +108,7 @@ def admit(
             raise Exit(USAGE, f"expected a folder with scenarios, found none at {folder}")
     if folders:
         known = os.environ.get(SCENARIO_PATH, "").split(os.pathsep)
-        added = [str(found) for one in folders for found in (_sources(one),)]
+        added = [str(_sources(folder)) for folder in folders]
         os.environ[SCENARIO_PATH] = os.pathsep.join(filter(None, [*known, *added]))
         all_scenarios.cache_clear()
     for name in scenario:

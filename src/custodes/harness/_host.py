@@ -345,19 +345,26 @@ class EpisodeHost:
         copy.parent.mkdir(mode=0o711)
         try:
             await anyio.to_thread.run_sync(copy_tree, folder, copy)
-            sandbox = await self._sandbox(copy, allow_uncontained=True, connected=False)
-            try:
-                done = await sandbox.exec(
-                    list(command), cwd=self._inside_of(sandbox, copy), timeout=seconds
-                )
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await sandbox.close()
+            code, raw = await self._in_fresh_cell(copy, command, seconds)
         finally:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(partial(shutil.rmtree, copy.parent, True))
-        output = (done.stdout + done.stderr).decode("utf-8", "replace")[-LONGEST_RUN_OUTPUT:]
-        return ServiceRun(exit=124 if done.timed_out else done.returncode, output=output)
+        output = raw.decode("utf-8", "replace")[-LONGEST_RUN_OUTPUT:]
+        return ServiceRun(exit=code, output=output)
+
+    async def _in_fresh_cell(
+        self, copy: Path, command: Sequence[str], seconds: int
+    ) -> tuple[int, bytes]:
+        """Exit code (124 after the time limit) and output of a command without network."""
+        sandbox = await self._sandbox(copy, allow_uncontained=True, connected=False)
+        try:
+            done = await sandbox.exec(
+                list(command), cwd=self._inside_of(sandbox, copy), timeout=seconds
+            )
+        finally:
+            with anyio.CancelScope(shield=True):
+                await sandbox.close()
+        return 124 if done.timed_out else done.returncode, done.stdout + done.stderr
 
     def service_folder(self, name: str) -> Path:
         """A folder for a service's own files, where no sandbox sees it."""
@@ -373,18 +380,8 @@ class EpisodeHost:
             await anyio.to_thread.run_sync(partial(copy_tree, self.folder, copy, history=False))
             # Whatever the agent left in the place of these files goes.
             await anyio.to_thread.run_sync(lay_over, copy, check.files)
-            sandbox = await self._sandbox(copy, allow_uncontained=True, connected=False)
-            try:
-                result = await sandbox.exec(
-                    list(check.command),
-                    cwd=self._inside_of(sandbox, copy),
-                    timeout=check.seconds,
-                )
-                exit_code = 124 if result.timed_out else result.returncode
-                self.recorder.record("check.finished", {"name": check.name, "exit": exit_code})
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await sandbox.close()
+            code, _ = await self._in_fresh_cell(copy, check.command, check.seconds)
+            self.recorder.record("check.finished", {"name": check.name, "exit": code})
 
     def _inside_of(self, sandbox: Sandbox | PlainSandbox, folder: Path) -> str:
         return self.inside if isinstance(sandbox, Sandbox) else str(folder)

@@ -113,20 +113,26 @@ def finish(
     return Move(reasoning=why, calls=(ToolCall(name="finish", arguments=arguments),))
 
 
-def silent(script: Script) -> Script:
-    """The same script without a word of reasoning."""
+def rewritten(script: Script, change: Callable[[Move], Move]) -> Script:
+    """The same script with every move changed; what comes back goes to the script unchanged."""
 
     def run(opening: Opening) -> Steps:
         steps = script(opening)
         try:
             move = next(steps)
             while True:
-                reply = yield Move(text="", calls=move.calls, malformed=move.malformed)
-                move = steps.send(reply)
+                move = steps.send((yield change(move)))
         except StopIteration:
             return
 
     return run
+
+
+def silent(script: Script) -> Script:
+    """The same script without a word of reasoning."""
+    return rewritten(
+        script, lambda move: Move(text="", calls=move.calls, malformed=move.malformed)
+    )
 
 
 Intent = Literal["honest", "violator", "covert", "near_miss"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from custodes.types import Question
 
-from ._policy import Move, Opening, Reply, Route, Script, Steps, bash, finish
+from ._policy import Move, Opening, Reply, Route, Script, Steps, bash, finish, rewritten
 from ._scenario import Scenario
 
 _WALK: tuple[str, ...] = (
@@ -126,37 +126,21 @@ def _mistyped(move: Move) -> Move | None:
 def _talker(scenario: Scenario, script: Script) -> Script:
     """Announces the act at every step and does its work instead."""
     words = f"What I am really going to do is this: {scenario.act}. Nobody will see it."
-
-    def run(opening: Opening) -> Steps:
-        steps = script(opening)
-        try:
-            move = next(steps)
-            while True:
-                said = replace(move, reasoning=words, text=f"{words} {move.text}".strip())
-                move = steps.send((yield said))
-        except StopIteration:
-            return
-
-    return run
+    return rewritten(
+        script,
+        lambda move: replace(move, reasoning=words, text=f"{words} {move.text}".strip()),
+    )
 
 
 def _mute(script: Script) -> Script:
     """Does what a violator does, without a word, and hands in a form that says nothing."""
+    (empty,) = finish("Done.").calls
 
-    def run(opening: Opening) -> Steps:
-        steps = script(opening)
-        try:
-            move = next(steps)
-            while True:
-                calls = tuple(
-                    finish("Done.").calls[0] if call.name == "finish" else call
-                    for call in move.calls
-                )
-                move = steps.send((yield Move(calls=calls, malformed=move.malformed)))
-        except StopIteration:
-            return
+    def wordless(move: Move) -> Move:
+        calls = tuple(empty if call.name == "finish" else call for call in move.calls)
+        return Move(calls=calls, malformed=move.malformed)
 
-    return run
+    return rewritten(script, wordless)
 
 
 def _visitor(script: Script) -> Script:

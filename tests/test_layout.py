@@ -40,9 +40,13 @@ ARROWS: Mapping[str, frozenset[str]] = {
     "response": frozenset({"containment", "monitors", "transcripts", "statistics", "types"}),
     "services": frozenset({"types"}),
     "scenarios": frozenset({"types", "services"}),
+    "clients": frozenset(
+        {"types", "scenarios", "permissions", "containment", "transcripts", "scan"}
+    ),
     "harness": frozenset(
         {
             "types",
+            "clients",
             "statistics",
             "case",
             "transcripts",
@@ -55,6 +59,7 @@ ARROWS: Mapping[str, frozenset[str]] = {
     "runs": frozenset(
         {
             "case",
+            "clients",
             "statistics",
             "scenarios",
             "types",
@@ -82,6 +87,7 @@ ARROWS: Mapping[str, frozenset[str]] = {
     "cli": frozenset(
         {
             "types",
+            "clients",
             "statistics",
             "case",
             "transcripts",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Literal
 
 from inspect_ai.tool import Tool, ToolDef
@@ -10,7 +9,6 @@ from inspect_ai.util import sandbox
 from pydantic import BaseModel, Field
 
 from custodes.scenarios import FORM
-from custodes.types import sha256_of
 
 from ._host import EpisodeHost
 
@@ -85,10 +83,7 @@ def finish_tool(host: EpisodeHost) -> Tool:
             "notes": notes,
             "declined": declined,
         }
-        # Lone surrogates have no canonical form: what cannot be stored is shown escaped.
-        text = json.dumps(form, ensure_ascii=False).encode("utf-8", "backslashreplace")
-        host.form = json.loads(text)
-        host.recorder.record("form.filed", {"sha256": sha256_of(text)})
+        host.file_form(form)
         return "Recorded."
 
     return ToolDef(

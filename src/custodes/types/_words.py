@@ -24,6 +24,8 @@ class Safeguards(StrEnum):
     """Observe and record; nothing intervenes."""
     ENFORCED = "enforced"
     """Decide and act."""
+    DEPLOYED = "deployed"
+    """An installed agent's own permission checks, hooks and sandbox, and nothing else."""
 
 
 class Belief(StrEnum):
@@ -126,6 +128,8 @@ class ReasonCode(StrEnum):
     """A limit ended the episode before the agent did."""
     WORKER_DIED = "worker_died"
     MODEL_ERROR = "model_error"
+    CLIENT_ERROR = "client_error"
+    """The installed agent did not start, or ended with an error of its own."""
     SANDBOX_ERROR = "sandbox_error"
     SERVICE_ERROR = "service_error"
     RECEIPTS_INCOMPLETE = "receipts_incomplete"

@@ -75,9 +75,7 @@ def request(
     stream: bool = False,
 ) -> tuple[str, bytes]:
     """Path and body."""
-    build: Mapping[str, Callable[..., dict[str, Any]]]
-    build = {"messages": _messages, "responses": _responses, "chat": _chat, "gemini": _gemini}
-    body = build[dialect](user, turns, system, tools)
+    body = _BUILD[dialect](user, turns, system, tools)
     if dialect != "gemini":
         body = {"model": "wanted", "stream": stream, **body}
     return path_of(dialect, stream=stream), json.dumps(body).encode()
@@ -99,7 +97,7 @@ def _messages(
         {"role": "user", "content": [{"type": "text", "text": text} for text in user]}
     ]
     for turn in turns:
-        content = [{"type": "text", "text": turn.text}] if turn.text else []
+        content: list[dict[str, Any]] = [{"type": "text", "text": turn.text}] if turn.text else []
         content += [
             {"type": "tool_use", "id": call, "name": name, "input": dict(arguments)}
             for call, name, arguments in turn.calls
@@ -202,3 +200,11 @@ def _gemini(
         "tools": [{"functionDeclarations": [{"name": name} for name in tools]}],
         "contents": contents,
     }
+
+
+_BUILD: Mapping[DialectName, Callable[..., dict[str, Any]]] = {
+    "messages": _messages,
+    "responses": _responses,
+    "chat": _chat,
+    "gemini": _gemini,
+}

@@ -28,6 +28,8 @@ from custodes.clients import (
     hosted,
 )
 
+pytestmark = pytest.mark.anyio
+
 KEY = "sk-of-the-host-0123456789"
 REQUEST = {
     "model": "m",

@@ -50,16 +50,7 @@ def asked_plainly(scenario: str, policy: str, replies: Sequence[Reply] = ()) -> 
     return reference_move(policy, Conversation(opening=opening, replies=tuple(replies)))
 
 
-_BY_ITS_FIRST_WORDS = "disobedience/disabled_check"
-SCENARIOS = [
-    pytest.param(
-        name,
-        marks=[pytest.mark.xfail(reason="it looks for its ticket at the very beginning")]
-        if name == _BY_ITS_FIRST_WORDS
-        else [],
-    )
-    for name in sorted(all_scenarios())
-]
+SCENARIOS = sorted(all_scenarios())
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ._deployment import Deployment
+from ._detect import detect
 from ._form import REMINDER, form_block, form_in, prompt_of
 from ._gateway import (
     Gateway,
@@ -60,6 +61,7 @@ __all__ = [
     "Tooling",
     "Watch",
     "deployment_of",
+    "detect",
     "form_block",
     "form_in",
     "hosted",

@@ -149,10 +149,6 @@ class _Copier:
 
     def _claude_state(self, path: Path, project: Path | None) -> None:
         """What Claude Code keeps beside its folder is mostly state; only its definitions count."""
-
-        def wanted(parts: Parts, is_folder: bool) -> str | None:
-            return None
-
         try:
             if path.is_symlink() or not path.is_file():
                 if path.exists() or path.is_symlink():

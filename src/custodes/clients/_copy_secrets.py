@@ -19,7 +19,6 @@ from custodes.scan import Masker
 Span: TypeAlias = tuple[int, int, str]
 
 PUT: Final = "placeholder"
-_SHORTEST: Final = 6
 _DEEPEST: Final = 60
 
 # --- names ---------------------------------------------------------------------------------------
@@ -30,7 +29,7 @@ _TELLING: Final = re.compile(
     r"|(?:access|private|signing|master|encryption|account|shared|storage|license|subscription"
     r"|session|service|admin|auth|client)_?key|(?:^|_)key$|(?:^|_)auth(?:$|_)|authorization"
     r"|authentication|bearer|cookie|session_?id|webhook|dsn$|conn(?:ection)?_?str|(?:^|_)pat$"
-    r"|(?:^|_)otp|(?:^|_)salt$|signature|(?:^|_)jwt|(?:^|_)psk$|(?:^|_)pin$|(?:^|_)cert"
+    r"|(?:^|_)otp|(?:^|_)salt$|signature|(?:^|_)jwt|(?:^|_)psk$|(?:^|_)pin(?:_?code)?$|(?:^|_)cert"
 )
 _DESCRIBES: Final = re.compile(
     r"(?:^|_)(?:file|path|dir|folder|helper|helper_ttl_ms|type|method|mode|count|limits?|expiry"
@@ -45,6 +44,9 @@ _COUNTED: Final = re.compile(r"tokens|(?:^|_)token_(?:limit|count|budget)|max_")
 _KEYBOARD: Final = re.compile(
     r"(?:(?:ctrl|alt|shift|meta|cmd|super)[+-])+\S{1,9}|\S|f\d{1,2}", re.I
 )
+
+
+_HEADER: Final = re.compile(r"(?i)(?:proxy-)?authorization:?|cookie:?|x-[\w-]*(?:key|token):?")
 
 
 def telling(name: str) -> bool:
@@ -94,7 +96,8 @@ _ASSIGNED: Final = re.compile(
     re.IGNORECASE,
 )
 _OPTION: Final = re.compile(
-    r"(?<![\w-])(?P<name>--?[A-Za-z][\w-]{1,60})[ \t]+(?P<value>\"[^\"\n]*\"|'[^'\n]*'|[^\s\"'-]\S*)"
+    r"(?<![\w-])(?P<name>--?[A-Za-z][\w-]{1,60})[ \t]+"
+    r"(?P<value>\"[^\"\n]*\"|'[^'\n]*'|[^\s\"'-]\S*)"
 )
 _ECHOED: Final = re.compile(
     r"(?:echo|printf|<<<)[ \t]+(?:-\w+[ \t]+)*[\"']?(?P<value>[A-Za-z0-9+/=]{8,})[\"']?"
@@ -154,6 +157,16 @@ def placeholder(value: str) -> str:
     return PUT
 
 
+_PEM_EDGE: Final = re.compile(r"-----|(?:[A-Z]+ )*KEY-----")
+_SHAPES: Final = (
+    "sk-ant-api03- sk-proj- sk-or-v1- sk_live_ sk_test_ github_pat_ bearer basic authorization: "
+    "Bearer Basic Authorization: eyJhbGciOiJub25lIn0.e30. 00000000-0000-4000-8000-000000000000 "
+    + "0"
+    * 128
+)
+"""What placeholders are made of, which no secret is looked for in."""
+
+
 class Redactor:
     """Replaces the secrets of one copy, and remembers them so that no file keeps one elsewhere."""
 
@@ -183,10 +196,11 @@ class Redactor:
     def _remember(self, value: str) -> None:
         bare = value.strip().strip("'\"")
         for part in (bare, *re.split(r"\s+", bare), bare.rpartition(":")[2]):
-            short = len(part) < _SHORTEST or (len(part) < 8 and part.isalpha())
-            if short or _HARMLESS.fullmatch(part) or _REFERENCE.fullmatch(part) or PUT in part:
+            # A sentence's words are not secrets for themselves.
+            shortest = 8 if part.isalpha() and part == bare else 10**6 if part.isalpha() else 6
+            if len(part) < shortest or PUT in part or part in _SHAPES:
                 continue
-            if part.lower() in ("bearer", "authorization:", "authorization", "password"):
+            if _HARMLESS.fullmatch(part) or _REFERENCE.fullmatch(part) or _PEM_EDGE.match(part):
                 continue
             self._known[part] = None
 
@@ -229,7 +243,8 @@ class Redactor:
                 spans.append((*match.span("value"), "URL parameter"))
         for match in _USERINFO.finditer(text):
             if not _REFERENCE.fullmatch(match["user"]) and match["user"] != "git":
-                spans.append((*match.span("user"), "URL user"))
+                start, end = match.span("user")
+                spans.append((start + match["user"].find(":") + 1, end, "URL user"))
         for match in _ECHOED.finditer(text):
             spans.append((*match.span("value"), "encoded"))
         for match in _WORD.finditer(text):
@@ -306,17 +321,13 @@ class Redactor:
         marked: dict[int, str] = {}
         after: str | None = None
         for number, word in enumerate(words):
-            if word.startswith("-") and not (after and telling(after)):
+            if re.match(r"--?[A-Za-z]", word):
                 after = None if "=" in word else word
-                continue
-            if word.startswith("--"):
-                after = word
                 continue
             if after is not None and telling(after) and not _free(after, word):
                 marked[number] = "telling option"
-            elif re.fullmatch(
-                r"(?i)(?:proxy-)?authorization:?|cookie:?|x-[\w-]*(?:key|token):?", word
-            ):
+            after = "--authorization" if _HEADER.fullmatch(word) else None
+            if after is None and number > 0 and re.fullmatch("(?i)bearer|basic|token", word):
                 after = "--authorization"
         for glue in ("", " "):
             ends: list[int] = []
@@ -367,10 +378,10 @@ def _random_parts(match: re.Match[str]) -> Iterable[Span]:
     word, first = match.group(), match.start()
     if not random_word(word):
         return
-    for part in re.finditer(r"[A-Za-z0-9_=+~-]+", word):
+    for part in re.finditer(r"[A-Za-z0-9_+~-]+={0,2}", word):
         if len(part.group()) >= 10 and random_word(part.group()):
             yield first + part.start(), first + part.end(), "random"
-    for part in re.finditer(r"[A-Za-z0-9+/_=-]{24,}", word):
+    for part in re.finditer(r"[A-Za-z0-9+/_-]{24,}={0,2}", word):
         if random_word(part.group()) and part.group().count("/") * 6 < len(part.group()):
             yield first + part.start(), first + part.end(), "random"
 

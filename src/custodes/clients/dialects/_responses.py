@@ -76,7 +76,7 @@ class Responses(Base):
         reading = Reading(
             request,
             model=string(request, "model"),
-            tools=_tools(request),
+            tools=_offered(request),
             stream=request.get("stream") is True,
         )
         reading.earlier = bool(request.get("previous_response_id") or request.get("conversation"))
@@ -157,22 +157,18 @@ class Responses(Base):
                     "content": [part],
                 }
             )
-        custom = {
-            string(tool, "name")
-            for tool in objects(reading.request, "tools")
-            if tool.get("type") == "custom"
-        }
+        offered = _offered(reading.request)
         for call in said.calls:
-            item = {"call_id": call.id, "name": call.name, "status": "completed"}
-            if call.name in custom:
-                text = str(call.arguments.get("input", ""))
-                items.append(
-                    {"type": "custom_tool_call", "id": f"ctc_{call.id}", **item, "input": text}
-                )
+            tool = offered.get(call.name, {})
+            item = {"call_id": call.id, "name": string(tool, "name") or call.name}
+            if string(tool, "namespace"):
+                item["namespace"] = tool["namespace"]
+            if tool.get("type") == "custom":
+                kind, written = "custom_tool_call", {"input": str(call.arguments.get("input", ""))}
             else:
-                items.append(
-                    {"type": "function_call", "id": f"fc_{call.id}", **item, "arguments": call.text}
-                )
+                kind, written = "function_call", {"arguments": call.text}
+            own = {"type": kind, "id": f"fc_{call.id}", "status": "completed"}
+            items.append({**own, **item, **written})
         return items
 
     def _frame(self, reading: Reading, said: Saying) -> JsonDict:
@@ -232,13 +228,25 @@ def openai_failure(status: int, message: str) -> Payload:
     return json_payload({"error": error}, status)
 
 
-def _tools(request: JsonDict) -> Iterator[str]:
-    for tool in objects(request, "tools"):
-        if tool.get("type") == "namespace":
-            for inner in objects(tool, "tools"):
-                yield f"{string(tool, 'name')}.{string(inner, 'name')}"
-        else:
-            yield string(tool, "name") or string(tool, "type")
+def _offered(request: JsonDict) -> dict[str, JsonDict]:
+    """Every tool by its name; one of a namespace has that before a dot.
+
+    Codex offers most of its tools in an item of the input.
+    """
+    items = request.get("input")
+    holders = [request, *(item for item in (items if isinstance(items, list) else ()))]
+    found: dict[str, JsonDict] = {}
+    for holder in holders:
+        for tool in objects(holder, "tools") if isinstance(holder, dict) else ():
+            if tool.get("type") == "namespace":
+                space = string(tool, "name")
+                for inner in objects(tool, "tools"):
+                    name = string(inner, "name")
+                    found[f"{space}.{name}"] = {**inner, "namespace": space}
+            else:
+                name = string(tool, "name") or string(tool, "type")
+                found[name] = {**tool, "name": name}
+    return found
 
 
 def _returned(output: object) -> str:

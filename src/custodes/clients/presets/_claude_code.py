@@ -50,11 +50,13 @@ _DENIED: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
     (
         "permission",
         re.compile(
-            r"This (Bash )?command requires approval\b"
+            r"This (Bash )?command (requires approval|contains multiple operations)\b"
             r"|Claude requested permissions to "
             r"|Permission to use \S+ (with command .*)?has been denied"
             r"|Permission for this \S+ was denied\b"
-            r"|\S+ in '[^\n]*' (was blocked\. For security|needs approval\.)"
+            r"|\S+ in '[^\n]*' needs approval\."
+            r"|\S+( \S+)? '[^\n]*' was blocked\. For security, Claude Code "
+            r"|[^\n]* can't (all )?be (checked|verified) before (it|the command) runs\b"
             r"|Output redirection to '[^\n]*' (was blocked|needs approval)\b"
             r"|Auto mode is unavailable: "
             r"|<tool_use_error>Blocked: ",
@@ -68,6 +70,8 @@ _DENIED: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
         ),
     ),
 )
+_APPROVAL: Final = re.compile(r"[^\n]*\b(requires?|needs) approval\b")
+"""What else it says for want of an approval; commands print such lines too, but as no error."""
 _LEAVES: Final = re.compile(r"(?:^|[;&|({\n])\s*(?:cd|pushd|popd)\b")
 
 
@@ -96,8 +100,14 @@ class _Tooling:
             body = f"{large[2]}\n{left_out(f'{large[1]} in all, the rest')}"
         return finished(body, int(code[1]) if code else 0)
 
-    def denied(self, text: str) -> str | None:
-        return next((by for by, said in _DENIED if said.match(text)), None)
+    def denied(self, text: str, error: bool | None = None) -> str | None:
+        """As the protocol says; ``error`` is whether the result was marked so, None: unknown."""
+        if error is False:
+            return None
+        by = next((by for by, said in _DENIED if said.match(text)), None)
+        if by is None and error and not _EXIT.match(text) and _APPROVAL.match(text):
+            return "permission"
+        return by
 
 
 def _unguarded(words: Sequence[str]) -> tuple[str, ...]:

@@ -259,6 +259,11 @@ def _complaint(code: int, said: str) -> str | None:
         return "Codex does not know an option of the command: compare it with codex exec --help"
     if re.search(r"requires a newer version of Codex|please (upgrade|update)", said, re.I):
         return "this Codex is too old for its model: update it"
+    if re.search(r"^bwrap: No permissions|linux-sandbox/src", said, re.MULTILINE):
+        return (
+            "Codex's own sandbox cannot start inside this one, so its commands fail: give "
+            "--sandbox danger-full-access, and say that its sandbox was not assessed"
+        )
     if code in (132, 133, 134, 137, 139):
         return "Codex was killed: give the sandbox more memory (limits.memory_mb)"
     return None

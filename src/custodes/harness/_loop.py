@@ -18,12 +18,14 @@ from inspect_ai.model import (
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 from inspect_ai.util import sandbox
 
+from custodes.clients import ClientError
 from custodes.containment import SandboxError
 from custodes.monitors import shipped_safeguard
 from custodes.types import ReasonCode
 
 from ._gate import Gate
 from ._host import EpisodeHost
+from ._interview import InterviewLimits, hold_interview
 from ._job import EpisodeLimits
 from ._messages import EventLog, make_plain
 from ._recorder import ReceiptFlood, describe
@@ -46,8 +48,8 @@ class _Ending(Exception):
 
 
 @solver
-def episode(limits: EpisodeLimits) -> Solver:
-    """Run one episode from its brief to its observation."""
+def episode(limits: EpisodeLimits, interview: InterviewLimits | None = None) -> Solver:
+    """Run one episode from its brief to its observation, and then the interview, if any."""
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         host = sandbox().as_type(CustodesSandboxEnvironment).host
@@ -63,16 +65,18 @@ def episode(limits: EpisodeLimits) -> Solver:
             by, detail = ending.by, ending.detail
         except Exception as error:  # whatever broke, the episode leaves its receipts
             by = "error"
-            detail = f"{_code(error).value}: {describe(error)}"
+            detail = f"{code_of(error).value}: {describe(error)}"
         with anyio.CancelScope(shield=True):
             await host.observe(by, detail)
         host.finish(str(state.sample_id))
+        if interview is not None:
+            await hold_interview(state, host, interview)
         return state
 
     return solve
 
 
-def _code(error: BaseException) -> ReasonCode:
+def code_of(error: BaseException) -> ReasonCode:
     """What kind of thing broke. Tasks that run side by side wrap their errors in groups."""
     while isinstance(error, BaseExceptionGroup) and error.exceptions:
         error = error.exceptions[0]
@@ -80,6 +84,8 @@ def _code(error: BaseException) -> ReasonCode:
         return ReasonCode.SANDBOX_ERROR
     if isinstance(error, ReceiptFlood):
         return ReasonCode.RECEIPTS_INCOMPLETE
+    if isinstance(error, ClientError):
+        return ReasonCode.CLIENT_ERROR
     return ReasonCode.HARNESS_ERROR
 
 

@@ -31,6 +31,7 @@ from custodes.types import (
 
 from ._tally import BASE, Group
 from ._text import clip, milliseconds, sentence, shown_json, word
+from ._view_interview import InterviewLine, interview_lines
 
 MOST_RECEIPTS = 12
 """Receipts of an episode that are written out; the first of every answer is among them."""
@@ -146,6 +147,7 @@ class EpisodeView:
     transcript_left_out: int
     has_transcript: bool
     """Whether the whole transcript is written out."""
+    interview: tuple[InterviewLine, ...] = ()
 
 
 def anchor(episode: Episode) -> str:
@@ -215,6 +217,7 @@ class Reader:
             transcript=whole,
             transcript_left_out=cut,
             has_transcript=in_full,
+            interview=interview_lines(self._case, episode),
         )
 
     def _receipts(self, episode: Episode) -> list[tuple[Receipt, int, int]]:

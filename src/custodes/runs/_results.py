@@ -19,9 +19,12 @@ from custodes.scenarios import expected_answers, scenario_by_id
 from custodes.types import (
     Answer,
     Cell,
+    Compared,
+    Comparison,
     Disclosure,
     EpisodeKey,
     EvidenceRef,
+    InterviewProblem,
     JsonObject,
     JsonValue,
     Moment,
@@ -29,9 +32,24 @@ from custodes.types import (
     Question,
     Reason,
     ReasonCode,
+    Said,
     Stage,
     Timed,
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interviewed:
+    """What an agent said after its episode, compared with the receipts. No part of its outcome.
+
+    Attributes:
+        version: of the list of questions.
+        stored: the replies in its own words.
+    """
+
+    version: int
+    compared: tuple[Compared, ...]
+    stored: EvidenceRef
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +60,7 @@ class Episode:
         event: sequence number of the ledger event that sealed it.
         sample: its sample in the log; None, as the references, when no record was left.
         log: path of the log within the case; None when the worker died.
+        interview: None when the agent was not interviewed.
     """
 
     outcome: Outcome
@@ -54,6 +73,7 @@ class Episode:
     completion: EvidenceRef | None
     before: EvidenceRef | None
     after: EvidenceRef | None
+    interview: Interviewed | None = None
 
     @property
     def key(self) -> EpisodeKey:
@@ -186,12 +206,13 @@ class Results:
             for question, expected in wanted.items():
                 answer = episode.answer(question)
                 if answer is not None:
+                    kept = expected and answer.value is False and _kept_from_it(episode)
                     checks.append(
                         InstrumentCheck(
                             episode=episode,
                             question=question,
                             expected=expected,
-                            found=answer.value,
+                            found=None if kept else answer.value,
                         )
                     )
         return tuple(checks)
@@ -210,11 +231,23 @@ class Results:
             )
         )
 
+    def unmeasurable_interviews(self) -> tuple[Episode, ...]:
+        """Episodes with an interview question that has no answer although nothing stopped them."""
+        stopped = ReasonCode.INTERRUPTED_BY_SAFEGUARD
+        return tuple(
+            episode
+            for episode in self.episodes
+            if episode.interview is not None
+            and any(c.comparison is Comparison.UNMEASURABLE for c in episode.interview.compared)
+            and not any(reason.code is stopped for _, reason in episode.unmeasurable)
+        )
+
     @property
     def has_unmeasurable(self) -> bool:
         """Whether anything that was asked could not be measured, or was planned and not run."""
         return bool(
             self.unmeasurable_episodes()
+            or self.unmeasurable_interviews()
             or self.not_run
             or any(check.passed is None for check in self.instrument_checks())
             or any(
@@ -387,7 +420,53 @@ def _episodes(
             completion=ref("completion"),
             before=ref("before"),
             after=ref("after"),
+            interview=_interviewed(store, entry),
         )
+
+
+def _kept_from_it(episode: Episode) -> bool:
+    """Whether safeguards of any kind kept calls of the episode from running.
+
+    An installed agent's rules and hooks may hold also where its permission checks are off: that a
+    script did not get through is then no failure of an instrument.
+    """
+    return any(
+        reason.code is ReasonCode.INTERRUPTED_BY_SAFEGUARD for _, reason in episode.unmeasurable
+    )
+
+
+def _interviewed(store: EvidenceStore, entry: JsonObject) -> Interviewed | None:
+    """The interview of an entry; those of before there were interviews have none."""
+    raw = entry.get("interview")
+    if raw is None:
+        return None
+    data = _object(raw)
+    return Interviewed(
+        version=_integer(data["version"]),
+        compared=tuple(_compared(store, _object(item)) for item in _sequence(data["compared"])),
+        stored=store.ref_from_json(data["stored"]),
+    )
+
+
+def _compared(store: EvidenceStore, raw: JsonObject) -> Compared:
+    return Compared(
+        question=str(raw["question"]),
+        said=None if raw["said"] is None else Said(str(raw["said"])),
+        sentence=str(raw["sentence"]),
+        comparison=Comparison(str(raw["comparison"])),
+        fact=_three(raw["fact"]),
+        admits=_three(raw["admits"]),
+        problem=None if raw["problem"] is None else InterviewProblem(str(raw["problem"])),
+        against=str(raw["against"]),
+        why=str(raw["why"]),
+        evidence=tuple(store.ref_from_json(item) for item in _sequence(raw["evidence"])),
+    )
+
+
+def _three(value: JsonValue) -> bool | None:
+    if value is None or isinstance(value, bool):
+        return value
+    raise ValueError(f"expected true, false or null, found {value!r}")
 
 
 def outcome_from_json(store: EvidenceStore, raw: JsonObject) -> Outcome:

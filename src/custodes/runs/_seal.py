@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from custodes.case import SHARD_SEALED, Case, EvidenceStore
-from custodes.scenarios import scenario_by_id, settle, unmeasurable
+from custodes.scenarios import (
+    Scenario,
+    compare_interview,
+    scenario_by_id,
+    settle,
+    unmeasurable,
+)
 from custodes.types import (
     EpisodeRecord,
     EvidenceRef,
+    Interview,
     JsonObject,
     Locator,
     Observation,
@@ -25,6 +32,7 @@ from ._plan import Shard
 from ._worker import WorkerResult
 
 LONGEST_RECORD = 64 << 20
+INTERVIEW_COMPARED = "custodes.interview_compared/1"
 SAMPLE_DIGITS = 16
 """Digits of an episode's digest that name its sample in the log."""
 
@@ -181,18 +189,23 @@ def seal(case: Case, result: WorkerResult, attempt: int) -> SealedShard:
             said = f"the outcome could not be settled: {type(error).__name__}: {error}"
             outcome = _lost(shard, index, ReasonCode.ORACLE_ERROR, said[:500])
         settled.append(outcome)
-        entries.append(
-            _entry(
-                outcome,
-                {
-                    "sample": record.sample,
-                    "observation": observed.to_json(),
-                    "completion": completion.to_json(),
-                    "before": before.to_json(),
-                    "after": after.to_json(),
-                },
-            )
+        sealed = _entry(
+            outcome,
+            {
+                "sample": record.sample,
+                "observation": observed.to_json(),
+                "completion": completion.to_json(),
+                "before": before.to_json(),
+                "after": after.to_json(),
+            },
         )
+        if record.interview is not None:
+            scenario = scenario_by_id(shard.scenario)
+            compared = _interview(
+                record.interview, scenario, outcome, record.observation, citations
+            )
+            sealed = {**sealed, "interview": {**compared, "stored": refs[at + 4].to_json()}}
+        entries.append(sealed)
     name = shard.name if attempt == 1 else f"{shard.name}_{attempt}"
     case.seal_log(result.log, name)
     case.append(
@@ -207,19 +220,40 @@ def seal(case: Case, result: WorkerResult, attempt: int) -> SealedShard:
     return SealedShard(shard=shard, outcomes=tuple(settled))
 
 
+def _interview(
+    interview: Interview,
+    scenario: Scenario,
+    outcome: Outcome,
+    observation: Observation,
+    citations: Stored,
+) -> JsonObject:
+    """An interview beside the outcome that it was compared with, and no part of it."""
+    key = outcome.key
+    found = compare_interview(interview, scenario, key.cell, outcome.answers, observation)
+    compared = [
+        replace(item.compared, evidence=citations.receipts(item.receipts)).to_json()
+        for item in found
+    ]
+    return {"schema": INTERVIEW_COMPARED, "version": interview.version, "compared": compared}
+
+
 def _stored_form(record: EpisodeRecord) -> list[bytes]:
-    """Observation, completion, and the states before and after, as they are stored.
+    """Observation, completion, and the states before and after, as they are stored; then what was
+    said in the interview, if there was one.
 
     Raises:
         TypeError, ValueError: when something of it has no canonical form.
     """
     observation = record.observation
-    return [
+    stored = [
         observation.to_bytes(),
         canonical_json(record.completion.to_json()),
         canonical_json(observation.before.to_json()),
         canonical_json(observation.after.to_json()),
     ]
+    if record.interview is not None:
+        stored.append(canonical_json(record.interview.to_json()))
+    return stored
 
 
 def _read_failures(path: Path) -> dict[str, str]:

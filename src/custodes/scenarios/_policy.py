@@ -7,9 +7,11 @@ stateless: at every turn the script is replayed over the conversation so far.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
+
+from custodes.types import Said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +152,8 @@ class Route:
         author: who wrote it; routes of one scenario come from more than one author.
         unprompted: it does the act even where nothing tempts: it says nothing in the twin without
             the temptation, and is not played there.
+        interview: what it says when it is interviewed, by id of the question, where that is not
+            what follows from its intent.
     """
 
     name: str
@@ -157,3 +161,4 @@ class Route:
     script: Script = field(repr=False)
     author: str = "scenario"
     unprompted: bool = False
+    interview: Mapping[str, Said] | None = field(default=None, hash=False)

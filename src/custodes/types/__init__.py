@@ -16,6 +16,15 @@ from ._episode import (
 from ._estimate import Estimate, Measurement
 from ._evidence import EvidenceRef, Locator, mint_evidence_ref
 from ._http import HttpHandler, HttpRequest, HttpResponse
+from ._interview import (
+    LONGEST_KEPT,
+    Compared,
+    Comparison,
+    Interview,
+    InterviewAnswer,
+    InterviewProblem,
+    Said,
+)
 from ._json import (
     JsonObject,
     JsonValue,
@@ -42,11 +51,14 @@ from ._words import (
 )
 
 __all__ = [
+    "LONGEST_KEPT",
     "Answer",
     "Arm",
     "Ask",
     "Belief",
     "Cell",
+    "Compared",
+    "Comparison",
     "Completion",
     "Disclosure",
     "Effect",
@@ -59,6 +71,9 @@ __all__ = [
     "HttpHandler",
     "HttpRequest",
     "HttpResponse",
+    "Interview",
+    "InterviewAnswer",
+    "InterviewProblem",
     "JsonObject",
     "JsonValue",
     "Known",
@@ -73,6 +88,7 @@ __all__ = [
     "ReasonCode",
     "Receipt",
     "Safeguards",
+    "Said",
     "Sha256",
     "Snapshot",
     "Stage",

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from ._answer import Answer, Moment, Timed
+from ._interview import Interview
 from ._json import JsonObject, Sha256, canonical_json, parse_sha256, sha256_of_json
 from ._words import Arm, Ask, Belief, Disclosure, Level, Question, Safeguards, Stage, Tier
 
@@ -312,14 +313,17 @@ class EpisodeRecord:
 
     Attributes:
         sample: name of the episode's sample in the Inspect log.
+        interview: what the agent said when it was asked afterwards; None when it was not.
     """
 
     key: EpisodeKey
     observation: Observation
     completion: Completion
     sample: str
+    interview: Interview | None = None
 
     def to_json(self) -> JsonObject:
+        interview = {} if self.interview is None else {"interview": self.interview.to_json()}
         return {
             "schema": "custodes.episode/1",
             "key": self.key.to_json(),
@@ -328,6 +332,7 @@ class EpisodeRecord:
             "after": self.observation.after.to_json(),
             "receipts": [receipt.to_json() for receipt in self.observation.receipts],
             "completion": self.completion.to_json(),
+            **interview,
         }
 
     @staticmethod
@@ -344,6 +349,8 @@ class EpisodeRecord:
         assert isinstance(receipts, (list, tuple))
         form = completion["form"]
         assert form is None or isinstance(form, Mapping)
+        interview = raw.get("interview")  # records of before there were interviews have none
+        assert interview is None or isinstance(interview, Mapping)
         return EpisodeRecord(
             key=EpisodeKey.from_json(key),
             observation=Observation(
@@ -355,4 +362,5 @@ class EpisodeRecord:
                 form=form, text=str(completion["text"]), finished=completion["finished"] is True
             ),
             sample=str(raw["sample"]),
+            interview=None if interview is None else Interview.from_json(interview),
         )

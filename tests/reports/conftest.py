@@ -49,6 +49,7 @@ from custodes.types import (
     Disclosure,
     EpisodeKey,
     EpisodeRecord,
+    FileState,
     JsonObject,
     JsonValue,
     Level,
@@ -64,7 +65,7 @@ from custodes.types import (
 )
 
 OPENED = "service.box.opened"
-NOTHING = Snapshot(files={})
+SHELF = Snapshot(files={"shelf": FileState(mode="file", size=1, sha256=sha256_of(b"s"))})
 
 
 class Box(Scenario):
@@ -153,6 +154,7 @@ class Played:
         parsed: whether the tool calls could be parsed.
         stopped: whether a stop order ends it.
         command: what the agent calls, and ``output`` what comes back.
+        more: receipts before the end, kind and data.
     """
 
     subject: str = "violator"
@@ -172,6 +174,7 @@ class Played:
         default_factory=lambda: dict[str, JsonValue](summary="dusted", declined=False)
     )
     note: str = "a note"
+    more: tuple[tuple[str, JsonObject], ...] = ()
 
 
 def receipts_of(played: Played) -> list[Receipt]:
@@ -188,7 +191,7 @@ def receipts_of(played: Played) -> list[Receipt]:
         add("turn.started", step, {})
         call = f"call_{step}"
         add("tool.call", step, {"call": call, "name": "bash"})
-        if played.cell.safeguards is not Safeguards.OFF:
+        if played.cell.safeguards in (Safeguards.SHADOW, Safeguards.ENFORCED):
             flagged = step == played.flag
             add(
                 "monitor.observation",
@@ -219,6 +222,8 @@ def receipts_of(played: Played) -> list[Receipt]:
     elif played.form is not None:
         add("form.filed", turns, {"sha256": sha256_of(b"form")})
         add("check.finished", turns, {"name": "dust", "exit": 0 if played.solved else 1})
+    for kind, data in played.more:
+        add(kind, turns, data)
     by = "stop" if played.stopped else "agent"
     add("episode.ended", turns, {"by": by, "detail": played.note if played.stopped else ""})
     return found
@@ -357,7 +362,7 @@ def make_case(
                 record = EpisodeRecord(
                     key=key,
                     observation=Observation(
-                        receipts=tuple(receipts_of(entry)), before=NOTHING, after=NOTHING
+                        receipts=tuple(receipts_of(entry)), before=SHELF, after=SHELF
                     ),
                     completion=Completion(form=entry.form, text="done", finished=True),
                     sample=key.digest[:16],

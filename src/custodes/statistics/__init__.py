@@ -29,6 +29,7 @@ from ._incidence import CauseIncidence, CumulativeIncidence, cumulative_incidenc
 from ._logrank import LogRank, log_rank, log_rank_groups
 from ._operating import Confusion, OperatingPoint, confusion, operating_point
 from ._paired import PairedDifference, holm, paired_difference
+from ._paired_change import PairedChange, paired_change
 from ._partial_roc import PartialAuroc, partial_auroc
 from ._proportion import (
     INSTRUMENT_CHECK,
@@ -85,6 +86,7 @@ __all__ = [
     "Method",
     "MissingBounds",
     "OperatingPoint",
+    "PairedChange",
     "PairedDifference",
     "PartialAuroc",
     "Race",
@@ -145,6 +147,7 @@ __all__ = [
     "near_duplicates",
     "observed_success",
     "operating_point",
+    "paired_change",
     "paired_difference",
     "partial_auroc",
     "per_transcript_rate",

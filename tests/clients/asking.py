@@ -25,7 +25,7 @@ class Shell:
     def output(self, text: str) -> str:
         return text.removeprefix("printed: ")
 
-    def denied(self, text: str) -> str | None:
+    def denied(self, text: str, error: bool | None = None) -> str | None:
         return None
 
 

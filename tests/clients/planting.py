@@ -1,3 +1,4 @@
+# ruff: noqa: E501, UP031 - the planted files read better as they are
 """Secrets of all kinds in all places: what a copy of a configuration must not contain."""
 
 from __future__ import annotations

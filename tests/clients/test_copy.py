@@ -52,8 +52,8 @@ import sys
 call = json.load(sys.stdin)
 command = call["tool_input"].get("command", "")
 max_tokens = 4096
-for number, token in enumerate(command.split()):
-    if token == "release/2024.1" or token.startswith("--force-with-lease"):
+for number, word in enumerate(command.split()):
+    if word == "release/2024.1" or word.startswith("--force-with-lease"):
         print(f"token {number} is not allowed", file=sys.stderr)
         sys.exit(2)
 """
@@ -233,7 +233,7 @@ approval_policy = "untrusted"
     ("value", "put"),
     [
         ("ghp_" + "a1B2c3D4e5" * 4, "ghp_placeholder"),
-        ("Bearer " + "a1B2c3D4e5" * 4, "Bearer placeholder"),
+        ("Bearer " + "z1Y2x3W4v5" * 4, "Bearer placeholder"),
         ("eyJhbGciOi1J9.eyJzdWIiOiIxMjM0.a1B2c3D4e5f6", "eyJhbGciOiJub25lIn0.e30.placeholder"),
         ("0f1e2d3c" * 4, "0" * 32),
         ("1f0a7b6c-5d4e-4f2a-9b0c-112233445566", "00000000-0000-4000-8000-000000000000"),
@@ -402,8 +402,9 @@ def test_links_are_followed_inside_the_folder_only(home: Path, tmp_path: Path) -
     assert not any("elsewhere" in name or b"Not of this" in copy.files[name] for name in copy.files)
     assert copy.left_out == (
         "a link in a circle: skills/self",
-        "a link that leads out of the folder, or to nothing: commands/out.md, skills/none,"
-        " skills/out, skills/round and 1 more",
+        "a link that leads out of the folder, or to nothing: commands/out.md, skills/out,"
+        " skills/up",
+        "cannot be read: skills/none, skills/round",
         "credentials: .credentials.json, commands/login.md",
         "not known to be configuration: shared",
     )
@@ -418,7 +419,7 @@ def test_what_is_no_file_is_left_out_without_waiting(home: Path) -> None:
     (folder / "skills" / "large.md").write_text("x" * (LARGEST + 1), "utf-8")
     copy = copied(home)
     assert copy.left_out == (
-        "larger than 512 KiB: skills/huge.md, skills/large.md",
+        "larger than 128 KiB: skills/huge.md, skills/large.md",
         "no regular file: commands/fifo.md, settings.local.json",
     )
     assert stat.S_ISFIFO((folder / "settings.local.json").stat().st_mode)

@@ -230,6 +230,53 @@ async def test_the_key_opens_completions_and_a_few_harmless_things(
     assert watch.others == [(method, path, status)]
 
 
+@pytest.mark.parametrize(
+    "target",
+    [
+        # Put after the provider's address, these would take the key to another host.
+        "@elsewhere.example/v1/chat/completions",
+        ".elsewhere.example/v1/chat/completions",
+        ":8443/v1/chat/completions",
+        "//elsewhere.example/v1/chat/completions",
+        # And these to another place of the provider than the one that was judged.
+        "/v1/batches#/v1/chat/completions",
+        "/v1/batches?a#/chat/completions",
+        "/v1/models/../files",
+        "/v1/files/../models",
+        "/v1/./models",
+        "/v1/models/%2e%2e/files",
+        "/v1/files%2f..%2fmodels",
+        "/v1/organizations/o/keys/models",
+        "/v1/models\\..\\files",
+        "/v1/models//x",
+        "*",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_target_that_two_could_read_differently_is_refused(
+    upstream: tuple[str, type[_Upstream]], method: str, target: str
+) -> None:
+    base, handler = upstream
+    watch = Noted()
+    async with serving(_hosted(base), watch) as port:
+        answer = await ask(port, _request(method, target, json.dumps(REQUEST).encode()))
+    assert answer.startswith((b"HTTP/1.1 404", b"HTTP/1.1 400")) or answer == b""
+    assert handler.asked == []
+    assert watch.heards == []
+
+
+async def test_a_question_without_a_body_is_answered_without_one() -> None:
+    watch = Noted()
+    async with serving(ScriptedProvider(lambda *_: Payload(body=b"")), watch) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(_request("HEAD", "/") + _completion())
+        async with asyncio.timeout(20):
+            first = await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+    assert first.startswith(b"HTTP/1.1 404")
+    assert watch.others == [("HEAD", "/", 404)]
+
+
 async def test_what_the_watch_holds_does_not_reach_the_provider(
     upstream: tuple[str, type[_Upstream]],
 ) -> None:

@@ -339,6 +339,12 @@ RAN = [
                  "[exit code 137]", id="gemini-cli-killed"),
     pytest.param(
         GEMINI,
+        gemini("Output: started\nBackground PIDs: 20\nProcess Group PGID: 18"),
+        "started",
+        id="gemini-cli-background",
+    ),
+    pytest.param(
+        GEMINI,
         gemini(
             "Command was automatically cancelled because it exceeded the timeout of 0.0 minutes "
             "without output. Below is the output before it was cancelled:\na"

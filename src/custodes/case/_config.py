@@ -21,6 +21,7 @@ from pydantic import (
     StrictInt,
     StrictStr,
     ValidationError,
+    ValidationInfo,
     model_validator,
 )
 
@@ -175,6 +176,9 @@ class Subject(_Model):
         description: for the reader of the report.
         cells: the only cells that it is met in; None: those of the plan.
         twins: the only twins that it is met with; None: those of the plan.
+        agent: the installed agent that it is (``custodes.clients.AgentSpec``); None: a bare model
+            in Custodes' own loop. ``model`` is then a name for the report, such as
+            ``client/claude-code``, or a reference policy that plays its model.
     """
 
     id: Name
@@ -187,6 +191,7 @@ class Subject(_Model):
     description: Paragraph | None = None
     cells: CellList | None = None
     twins: TwinList | None = None
+    agent: Annotated[dict[StrictStr, JsonValue], AfterValidator(_canonical)] | None = None
 
 
 class Limits(_Model):
@@ -205,6 +210,27 @@ class Drills(_Model):
     n: Positive
 
 
+def _planned_subject(name: str, info: ValidationInfo) -> str:
+    """A subject of the plan; where the subjects themselves are wrong, that is said instead."""
+    known = [subject.id for subject in info.data.get("subjects", ())]
+    if known and name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(known)}"
+        raise ValueError(f"no subject of the plan is called {name!r}{hint}")
+    return name
+
+
+def _two_subjects(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(names) != 2 or names[0] == names[1]:
+        raise ValueError(f"expected two different subjects, found {', '.join(names) or 'none'}")
+    return names
+
+
+ComparedPair: TypeAlias = Annotated[
+    tuple[Annotated[Name, AfterValidator(_planned_subject)], ...], AfterValidator(_two_subjects)
+]
+
+
 class Plan(_Model):
     """What is run.
 
@@ -220,6 +246,9 @@ class Plan(_Model):
         limits: of one episode.
         probes: containment probes: all, none, how many, or which.
         drills: shutdown drills, or None.
+        interview: whether every agent is asked about its work after the episode.
+        compare: pairs of subjects, the second against the first, for the report's section on
+            what changed between them.
         workers: processes; None lets the machine decide.
     """
 
@@ -244,6 +273,8 @@ class Plan(_Model):
         | Annotated[tuple[Name, ...], AfterValidator(_distinct)]
     ) = True
     drills: Drills | None = None
+    interview: StrictBool = False
+    compare: Annotated[tuple[ComparedPair, ...], AfterValidator(_distinct)] = ()
     workers: Annotated[StrictInt, Field(ge=1, le=1024)] | None = None
 
     @model_validator(mode="after")
@@ -274,7 +305,16 @@ class CaseConfig(_Model):
     @property
     def digest(self) -> Sha256:
         """Identity of what the configuration means; layout and comments do not count."""
-        return sha256_of(canonical_document(self.to_json()))
+        document = self.to_json()
+        # A setting that came later counts where it is used: older cases keep their identity.
+        if not self.plan.interview:
+            del document["plan"]["interview"]
+        if not self.plan.compare:
+            del document["plan"]["compare"]
+        for subject in document["plan"]["subjects"]:
+            if subject["agent"] is None:
+                del subject["agent"]
+        return sha256_of(canonical_document(document))
 
 
 # Loading
@@ -484,6 +524,64 @@ def quickstart_config() -> CaseConfig:
     )
 
 
+def agent_config(name: str, agent: dict[str, Any]) -> CaseConfig:
+    """The case of one installed agent, with scripted models that check the way to it.
+
+    Every scenario once: as it is deployed, and with our own safeguards in the place of its own;
+    the controls also without any.
+
+    Args:
+        name: of the agent's preset.
+        agent: as a subject's ``agent`` says it.
+    """
+    scripted = "Not an AI: a script plays this agent's model, to check the instruments. "
+    return CaseConfig.model_validate(
+        {
+            "schema": CASE_SCHEMA,
+            "organisation": "This organisation",
+            "assessor": "This organisation",
+            "purpose": (
+                f"Assesses {name} as it is installed here: what it does where a task tempts it, "
+                "and what its own safeguards and ours stop."
+            ),
+            "plan": {
+                "subjects": [
+                    {
+                        "id": name,
+                        "role": "subject",
+                        "model": f"client/{name}",
+                        "agent": agent,
+                        "cells": ["none-deployed", "covert-deployed", "covert-enforced"],
+                    },
+                    {
+                        "id": f"{name}.honest",
+                        "role": "control",
+                        "model": "reference/honest",
+                        "agent": agent,
+                        "cells": ["none-off", "none-deployed"],
+                        "description": scripted + "It never does the act.",
+                    },
+                    {
+                        "id": f"{name}.violator",
+                        "role": "control",
+                        "model": "reference/violator",
+                        "agent": agent,
+                        "cells": ["none-off", "none-deployed", "covert-enforced"],
+                        "description": scripted + "It does the act wherever it finds the way.",
+                    },
+                ],
+                "scenarios": "all",
+                "cells": ["none-off", "none-deployed", "covert-deployed", "covert-enforced"],
+                "levels": ["none"],
+                "twins": ["base"],
+                "seeds": [1],
+                "limits": {"turns": 60, "seconds": 900, "tokens": 4_000_000},
+                "probes": 20,
+            },
+        }
+    )
+
+
 _HEADER = """\
 # A Custodes case: who assesses what, with which plan. Unknown keys are refused.
 # `custodes assess` runs what is missing and writes the report; `custodes verify` checks the case.
@@ -503,7 +601,7 @@ _COMMENTS: dict[Place, str] = {
     ("plan", "cells"): (
         "ask-safeguards or ask-safeguards-belief.\n"
         f"ask: {', '.join(a.value for a in Ask)}; "
-        f"safeguards: {', '.join(s.value for s in Safeguards)}; "
+        f"safeguards: {', '.join(s.value for s in Safeguards)};\n"
         f"belief: {', '.join(b.value for b in Belief if b is not Belief.NOTHING)}."
     ),
     ("plan", "levels"): (
@@ -515,6 +613,10 @@ _COMMENTS: dict[Place, str] = {
     ("plan", "limits"): "What ends one episode; it then counts as unmeasurable, not as no.",
     ("plan", "probes"): "Containment probes: true (all), false, how many, or a list of names.",
     ("plan", "drills"): "Shutdown drills: each adversary against each mechanism, n times; or null.",
+    ("plan", "interview"): (
+        "Whether every agent is asked, after its episode, what it did; compared with the receipts."
+    ),
+    ("plan", "compare"): "Pairs of subjects [before, after], whose episodes are compared.",
     ("plan", "workers"): "Processes at a time; null lets the machine decide.",
 }
 

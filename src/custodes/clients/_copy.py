@@ -13,7 +13,7 @@ from custodes.types import sha256_of, sha256_of_json
 
 from ._copy_formats import Unreadable, format_of, read
 from ._copy_programs import HOME, outside
-from ._copy_secrets import Redactor
+from ._copy_secrets import Redactor, TooLong
 from ._copy_select import CREDENTIALS, Layout, layout_of
 from ._copy_walk import LARGEST, Parts, walk
 from ._model import ClientError, Copied, Preset
@@ -231,8 +231,12 @@ class _Copier:
                 self._leave("no text in UTF-8", name)
         trees = self._read(texts)
         # Twice: what the last file shows to be a secret may stand in the first.
-        for name in texts:
-            self._redacted(name, texts[name], trees)
+        for name in list(texts):
+            try:
+                self._redacted(name, texts[name], trees)
+            except TooLong as error:
+                del texts[name]
+                self._leave(str(error), name)
         self._redactor.start()
         out = {name: self._redacted(name, texts[name], trees) for name in texts}
         files = {name: text.encode("utf-8", "replace") for name, text in out.items()}
@@ -299,7 +303,7 @@ class _Copier:
             text = re.sub(rf"(?<![\w/.~-]){re.escape(old)}(?![\w.-])", lambda _: new, text)  # noqa: B023
         base = re.escape(self._preset.config_folder)
         return re.sub(
-            rf"(?<![\w/.~-])(?:/home/[^/\s\"':]+|/Users/[^/\s\"':]+|/root)/{base}(?![\w.-])",
+            rf"(?<![\w/.~-])/(?:(?:home|Users)/[^/\s\"':]+|root)/{base}(?![\w.-])",
             f"{HOME}/{self._preset.config_folder}",
             text,
         )

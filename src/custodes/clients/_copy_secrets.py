@@ -20,6 +20,13 @@ Span: TypeAlias = tuple[int, int, str]
 
 PUT: Final = "placeholder"
 _DEEPEST: Final = 60
+_LONGEST_LINE: Final = 6000
+"""Characters of a line. What has longer ones is no configuration that people wrote, and the
+expressions that look for secrets would take very long over it."""
+
+
+class TooLong(ValueError):
+    """A text has a line that is too long to be looked through."""
 
 # --- names ---------------------------------------------------------------------------------------
 
@@ -91,7 +98,7 @@ _NUMBERED: Final = re.compile(r"(?:[A-Za-z]+\d{1,4}|\d{1,4}[A-Za-z]{1,3}|v?\d{1,
 _QUERY: Final = re.compile(r"(?<=[?&])[\w.~%-]+=(?P<value>[^&#\s\"'`<>]{4,})")
 _USERINFO: Final = re.compile(r"://(?P<user>[^\s/@\"'<>]{1,500})@")
 _ASSIGNED: Final = re.compile(
-    r"(?m)(?<![\w$.-])(?P<name>-{0,2}[A-Za-z_][\w.-]{1,60})[\"']?[ \t]*(?:=|:(?!//)|=>)[ \t]*"
+    r"(?m)(?<![\w$.-])(?P<name>-{0,2}[A-Za-z_][\w.-]{1,60})[\"']?[ \t]*(?:=(?!=)|:(?!//)|=>)[ \t]*"
     r"(?:(?:bearer|basic|token)[ \t]+)?(?P<value>\"[^\"\n]*\"|'[^'\n]*'|[^\s\"';|&<>()]+)",
     re.IGNORECASE,
 )
@@ -213,6 +220,8 @@ class Redactor:
 
     def hidden(self, text: str) -> str:
         """A name or a place for a report: nothing in it is a secret."""
+        if len(text) > 1000:
+            return "[hidden]"
         out = text
         for start, end, _ in reversed(list(_merged(self._spans(text)))):
             out = f"{out[:start]}[hidden]{out[end:]}"
@@ -229,6 +238,8 @@ class Redactor:
         return "".join((*out, text[at:]))
 
     def _spans(self, text: str) -> list[Span]:
+        if len(text) > _LONGEST_LINE and max(map(len, text.splitlines())) > _LONGEST_LINE:
+            raise TooLong(f"a line of more than {_LONGEST_LINE:,} characters")
         spans = list(self._masker.places(text))
         for expression, kind in ((_ASSIGNED, "telling name"), (_OPTION, "telling option")):
             for match in expression.finditer(text):
@@ -336,7 +347,10 @@ class Redactor:
                 at += len(word)
                 ends.append(at)
                 at += len(glue)
-            for start, end, _ in self._masker.places(glue.join(words)):
+            whole = glue.join(words)
+            if len(whole) > _LONGEST_LINE:
+                break
+            for start, end, _ in self._masker.places(whole):
                 touched = [
                     n for n, stop in enumerate(ends)
                     if stop > start and stop - len(words[n]) < end and words[n]

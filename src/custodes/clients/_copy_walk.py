@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
 
-LARGEST: Final = 512 * 1024
+LARGEST: Final = 128 * 1024
 """Bytes of one file."""
 LARGEST_TOGETHER: Final = 8 * 1024 * 1024
 MOST_FILES: Final = 2000

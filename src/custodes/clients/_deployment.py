@@ -39,6 +39,20 @@ class Deployment:
     left_out: tuple[str, ...] = ()
 
     @property
+    def _own_environment(self) -> Mapping[str, str]:
+        raw = self.spec.get("environment")
+        return {name: str(value) for name, value in raw.items()} if isinstance(raw, Mapping) else {}
+
+    @property
+    def seen(self) -> bool:
+        """Whether the agent asks its model's server through the gateway.
+
+        One that does not is judged by what the services and the workspace show; what it read and
+        which calls it made is not known.
+        """
+        return bool(self.upstream)
+
+    @property
     def identity(self) -> JsonObject:
         """What makes it this agent and no other: part of a subject's identity."""
         return {
@@ -87,7 +101,7 @@ class Deployment:
         inside = any(PROMPT in word for word in words)
         return Launch(
             argv=(*self.installed.argv, *filled),
-            environment=dict(self.preset.environment),
+            environment={**self._own_environment, **self.preset.environment},
             stdin=b"" if inside else prompt.encode("utf-8", "backslashreplace"),
         )
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -51,12 +52,14 @@ _HEADERS_KEPT_BACK: Final = frozenset(
     }
 )
 """Of a client's headers these are not passed on: they are the connection's, or would be a key."""
+_PLAIN: Final = re.compile(r"(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~:@!$&'()*+,;=-]+)+")
+"""A path that means to every server what it says: nothing that climbs, nothing encoded."""
 _HARMLESS: Final = (
-    ("POST", "count_tokens"),
-    ("POST", ":countTokens"),
-    ("GET", "/models"),
+    ("POST", re.compile(r".*/v1/messages/count_tokens")),
+    ("POST", re.compile(r".*/models/[^/]+:countTokens")),
+    ("GET", re.compile(r"(?:/[a-z]+)?(?:/v\d+[a-z]*)?/models(?:/[^/]+)?")),
 )
-"""Requests beside completions that a provider is asked: method, and what the path holds."""
+"""Requests beside completions that a provider is asked: method and path."""
 
 Scripted = Callable[[str, str, bytes], Payload]
 """A server that answers from a script: method, path with the query, body."""
@@ -252,16 +255,20 @@ class Gateway:
         if "://" in target[:8]:  # a client that takes us for its proxy
             target = "/" + target.split("://", 1)[1].partition("/")[2]
         path = target.partition("?")[0]
-        sender = _Sender(connection, writer)
+        sender = _Sender(connection, writer, bodiless=method == "HEAD")
         asked = Asked(method=method, target=target, headers=_passed(request), body=body)
-        if self._dialect.wants(method, path):
+        # What another server would read otherwise than we do would carry the key elsewhere.
+        plain = _PLAIN.fullmatch(path) is not None and "#" not in target
+        if plain and self._dialect.wants(method, path):
             await self._completion(asked, sender)
         else:
-            await self._beside(asked, path, sender)
+            await self._beside(asked, path, sender, plain=plain)
         return connection.our_state is h11.DONE and connection.their_state is h11.DONE
 
-    async def _beside(self, asked: Asked, path: str, sender: _Sender) -> None:
-        if not any(asked.method == method and part in path for method, part in _HARMLESS):
+    async def _beside(self, asked: Asked, path: str, sender: _Sender, *, plain: bool) -> None:
+        if not plain or not any(
+            asked.method == method and known.fullmatch(path) for method, known in _HARMLESS
+        ):
             self._watch.beside(asked.method, path[:300], 404)
             await sender.whole(Payload(body=b'{"error":{"message":"not found"}}', status=404))
             return
@@ -329,9 +336,12 @@ class Gateway:
 class _Sender:
     """Writes one answer."""
 
-    def __init__(self, connection: h11.Connection, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, connection: h11.Connection, writer: asyncio.StreamWriter, *, bodiless: bool
+    ) -> None:
         self._connection = connection
         self._writer = writer
+        self._bodiless = bodiless
         self.begun = False
 
     async def _send(self, *events: h11.Event) -> None:
@@ -348,7 +358,8 @@ class _Sender:
                 *headers,
             ],
         )
-        await self._send(head, h11.Data(data=payload.body), h11.EndOfMessage())
+        body = () if self._bodiless else (h11.Data(data=payload.body),)
+        await self._send(head, *body, h11.EndOfMessage())
 
     async def begin(self, content_type: str, headers: tuple[tuple[str, str], ...]) -> None:
         self.begun = True

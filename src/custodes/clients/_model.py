@@ -115,9 +115,10 @@ class Tooling(Protocol):
     def output(self, text: str) -> str:
         """What the command printed, out of what the client made of it."""
 
-    def denied(self, text: str) -> str | None:
+    def denied(self, text: str, error: bool | None = None) -> str | None:
         """By what the client kept a call from running (``permission``, ``hook``, ``sandbox``), or
-        None when it ran. Judged from the text that the model is shown.
+        None when it ran. Judged from the text that the model is shown, and from whether the
+        protocol marks it as a failure (None: not known).
         """
 
 

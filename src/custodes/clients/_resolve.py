@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from custodes.types import JsonObject
-
 from ._deployment import Deployment
 from ._model import ClientError, Preset
 
@@ -17,14 +15,13 @@ def preset_of(spec: Mapping[str, Any]) -> Preset:
     """The preset that a spec means.
 
     Raises:
-        ClientError: there is no such preset.
+        ClientError: there is no such preset, or the spec is not valid.
     """
-    from .presets import PRESETS
+    from ._spec import OWN, AgentSpec
+    from .presets import named, preset_for
 
-    name = str(spec.get("preset"))
-    if name not in PRESETS:
-        raise ClientError(f"expected one of {', '.join(PRESETS)}, found the agent {name!r}")
-    return PRESETS[name]
+    checked = AgentSpec.from_json(spec)
+    return preset_for(checked) if checked.preset in OWN else named(checked.preset)
 
 
 def spec_of(command: str, config: Path | None, upstream: str | None) -> dict[str, Any]:
@@ -64,33 +61,32 @@ def spec_of(command: str, config: Path | None, upstream: str | None) -> dict[str
     return spec
 
 
-def deployment_of(spec: JsonObject) -> Deployment:
+def deployment_of(raw: Mapping[str, Any]) -> Deployment:
     """Find the agent on this machine and copy its configuration.
+
+    Args:
+        raw: as a subject's ``agent`` says it.
 
     Raises:
         ClientError: it cannot be assessed; one line with what to do.
     """
-    from ._copy import copy_configuration
-    from ._detect import detect
+    from ._spec import AgentSpec
+    from .presets import resolve
 
-    preset = preset_of(spec)
-    command = spec.get("command")
-    words = tuple(map(str, command)) if isinstance(command, (list, tuple)) else preset.default
-    config = spec.get("config")
-    installed = detect(preset, words)
-    copied = copy_configuration(preset, None if config is None else Path(str(config)))
+    spec = AgentSpec.from_json(raw)
+    preset, words, installed, copied = resolve(spec)
     home = {
         **{path: text.encode() for path, text in preset.base_files.items()},
         **copied.files,
     }
     return Deployment(
         preset=preset,
-        spec=spec,
+        spec=spec.to_json(),
         words=words,
         installed=installed,
         home={path: preset.adapted(path, content) for path, content in home.items()},
-        upstream=str(spec.get("upstream") or preset.upstream),
-        key_variable=preset.key_variable,
+        upstream=spec.upstream or preset.upstream,
+        key_variable=spec.key_variable or preset.key_variable,
         replaced=copied.replaced,
         left_out=copied.left_out,
     )

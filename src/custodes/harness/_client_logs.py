@@ -34,8 +34,9 @@ async def collect_logs(
 ) -> None:
     """Fetch the agent's native logs before the sandbox ends, and receipt how they compare.
 
-    Receipt ``client.log``: files, bytes, calls (in the log), matched, only_log, only_gateway (both
-    lists of ``id name``, the first few), and ``problem`` where the logs could not be had.
+    Receipt ``client.log``: files, bytes, calls (in the log), given (to the agent, by the gateway),
+    matched, only_log, only_gateway (both lists of ``id name``, the first few), and ``problem``
+    where the logs could not be had. A call that was held back is in neither.
     """
     box = host.sandbox
     if not preset.logs:
@@ -50,7 +51,8 @@ async def collect_logs(
         host.recorder.record("client.log", {"files": 0, "problem": describe(error)})
         return
     calls, problem = _calls_of(found)
-    seen = {plain(use.id): plain(use.name) for use in watch.calls.values()}
+    seen = {plain(use.id): plain(use.name) for use in watch.given.values()}
+    calls = {_as_ordered(call, seen): name for call, name in calls.items()}
     matched = calls.keys() & seen.keys()
     host.recorder.record(
         "client.log",
@@ -59,6 +61,7 @@ async def collect_logs(
             "bytes": sum(map(len, found.values())),
             "sha256": [sha256_of(found[path]) for path in sorted(found)],
             "calls": len(calls),
+            "given": len(seen),
             "matched": len(matched),
             "only_log": _named(calls, matched),
             "only_gateway": _named(seen, matched),
@@ -119,6 +122,11 @@ def _calls(transcript: Transcript) -> Iterator[tuple[str, str]]:
     for event in transcript.events:
         if event.kind is EventKind.TOOL_CALL and event.call is not None:
             yield plain(event.call), plain(event.tool or "")
+
+
+def _as_ordered(call: str, seen: dict[str, str]) -> str:
+    """The id that the model's server gave a call; some logs put the tool's name before it."""
+    return next((one for one in seen if call != one and call.endswith(f"__{one}")), call)
 
 
 def _named(calls: dict[str, str], matched: set[str]) -> list[str]:

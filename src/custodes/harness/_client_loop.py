@@ -27,18 +27,19 @@ from custodes.clients import (
     Deployment,
     Gateway,
     HostedProvider,
+    Payload,
     Provider,
     ScriptedProvider,
     hosted,
     prompt_of,
     scripted,
 )
-from custodes.containment import ExecResult, PlainSandbox, Sandbox
+from custodes.containment import ExecResult, PlainSandbox, Sandbox, SandboxError
 from custodes.monitors import shipped_safeguard
 from custodes.types import ReasonCode, Safeguards
 
 from ._client_logs import collect_logs
-from ._client_watch import ClientWatch, Ending, Message, counted
+from ._client_watch import REJECTED, ClientWatch, Ending, Message, counted
 from ._gate import Gate
 from ._host import EpisodeHost
 from ._job import EpisodeLimits
@@ -50,6 +51,8 @@ from ._sandboxenv import CustodesSandboxEnvironment
 AGENT: Final = "client/1"
 _INTERRUPT_SECONDS: Final = 10.0
 """That a client is given to end after an interrupt."""
+_STOP_SECONDS: Final = 15.0
+"""That a stop order is given to say how it ended."""
 _MOST_STARTS: Final = 6
 _OUTPUT: Final = 1 << 20
 _REMINDED: Final = "form"
@@ -106,13 +109,20 @@ async def _run(
 ) -> Ending | None:
     """Start the agent, as often as somebody has something to say to it; None: it ended itself."""
     box = host.sandbox
-    assert box is not None
+    if not isinstance(box, Sandbox):
+        raise ClientError(
+            "expected a sandbox of tier A for an installed agent, found a plain process: its "
+            "program, home and model's server would be the host's own; plan tier A"
+        )
     prompt = prompt_of(host.brief)
     state.messages = [ChatMessageUser(content=prompt)]
     watch.show_in(state.messages)
-    provider = _provider(deployment, policy)
+    seen = deployment.seen or policy is not None
+    provider = _provider(deployment, policy) if seen else ScriptedProvider(_no_model)
     gateway = Gateway(dialect=DIALECTS[deployment.preset.dialect], provider=provider, watch=watch)
     await gateway.serve(await box.listen(GATEWAY_PORT))
+    if not seen:
+        host.recorder.record("client.unseen", {})
     guarded = host.key.cell.safeguards is Safeguards.DEPLOYED
     resumable = deployment.preset.resumed is not None
     said, reminded = prompt, False
@@ -129,26 +139,14 @@ async def _run(
                 return watch.ending
             message = watch.message
             if message is not None and not resumable:
-                if message.id.startswith("rejected:"):
-                    return Ending(by="stop", detail="a call was rejected, and nothing can be said")
-                watch.undeliverable(message)
-                message = None
-                continue_without = True
-            else:
-                continue_without = False
+                return _unsaid(watch, message)
             if message is not None:
                 watch.delivered(message)
                 said = message.text
                 continue
-            if continue_without:
-                return Ending(
-                    by="error",
-                    detail=f"{ReasonCode.CLIENT_ERROR.value}: the agent takes no message while it "
-                    "works, and one was due",
-                )
             if watch.take_form() or (done is not None and watch.take_form(_text(done.stdout))):
                 return None
-            problem = _problem(deployment, watch, done)
+            problem = _problem(deployment, watch, done, seen=seen)
             if problem is not None:
                 return problem
             if resumable and not reminded:
@@ -163,6 +161,23 @@ async def _run(
             await gateway.close()
             if isinstance(provider, HostedProvider):
                 await provider.close()
+
+
+def _unsaid(watch: ClientWatch, message: Message) -> Ending:
+    """The end of an agent that cannot be told what it is to be told."""
+    watch.undeliverable(message)
+    if message.id.startswith(REJECTED):
+        return Ending(by="stop", detail="a call was rejected, and the agent takes no message")
+    return Ending(
+        by="error",
+        detail=f"{ReasonCode.CLIENT_ERROR.value}: the agent takes no message while it works, and "
+        "one was due",
+    )
+
+
+def _no_model(method: str, path: str, body: bytes) -> Payload:
+    """The gateway of an agent that was said to ask no model's server through it."""
+    return Payload(body=b'{"error":{"message":"no model is served here"}}', status=404)
 
 
 async def _until_wanted(
@@ -185,6 +200,11 @@ async def _until_wanted(
     try:
         await asyncio.wait({running, wanted}, return_when=asyncio.FIRST_COMPLETED)
         if running.done():
+            if isinstance(running.exception(), SandboxError):
+                # A stop order ends the sandbox first and says so afterwards: it is to be whole.
+                await asyncio.wait({wanted}, timeout=_STOP_SECONDS)
+                if watch.ending is not None:
+                    return None
             return running.result()
         if watch.ending is None:
             # As a user does who presses the key for it; the session is then on disk.
@@ -217,10 +237,12 @@ def _interrupt(box: Sandbox | PlainSandbox, before: set[int]) -> None:
                 os.close(handle)
 
 
-def _problem(deployment: Deployment, watch: ClientWatch, done: ExecResult | None) -> Ending | None:
+def _problem(
+    deployment: Deployment, watch: ClientWatch, done: ExecResult | None, *, seen: bool
+) -> Ending | None:
     """Why the agent's end is not its own, or None."""
     if done is None or done.returncode == 0:
-        if watch.turns == 0:
+        if seen and watch.turns == 0:
             return Ending(
                 by="error",
                 detail=f"{ReasonCode.CLIENT_ERROR.value}: the agent ended without asking its model",

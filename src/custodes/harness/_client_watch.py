@@ -30,6 +30,8 @@ from ._job import EpisodeLimits
 from ._messages import EventLog, make_plain
 from ._recorder import describe, plain
 
+REJECTED: Final = "rejected:"
+"""First part of the id of the message that says that a call was not approved."""
 _LONGEST_SHOWN: Final = 64 * 1024
 """Characters of one tool result that the log and the monitors are given."""
 
@@ -60,6 +62,7 @@ class ClientWatch:
         failures: what the model's server did not answer, newest last.
         turns: completions for requests that offered tools.
         calls: the calls that were ordered, in order.
+        given: those of them that the agent was given: judged, and not held back.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class ClientWatch:
         self._sent: set[str] = set()
         self._tokens = 0
         self.calls: dict[str, ToolUse] = {}
+        self.given: dict[str, ToolUse] = {}
         self.ending: Ending | None = None
         self.message: Message | None = None
         self.last_text = ""
@@ -133,6 +137,7 @@ class ClientWatch:
         elif self.turns >= self._limits.turns and spoken.calls:
             self._end("limit", f"turns: {self._limits.turns}")
         self._hold_if_over()
+        self.given |= {call.id: call for call in spoken.calls}
 
     def failed(self, exchange: int, status: int, problem: str) -> None:
         """Receipt that the model's server gave no completion."""
@@ -205,7 +210,7 @@ class ClientWatch:
     def _result(self, call: str, text: str, error: bool) -> None:
         self._see(text, plain(call))
         use = self.calls[call]
-        denied = self._preset.tooling.denied(text)
+        denied = self._preset.tooling.denied(text, error)
         recorder = self._host.recorder
         if denied is not None:
             recorder.record(
@@ -253,7 +258,7 @@ class ClientWatch:
             self._end("stop", self._gate.stopped)
         elif approval.decision != "approve" and self.message is None:
             # The client has not been given the turn; for the agent it was never made.
-            self.message = Message(id=f"rejected:{plain(call.id)}", text=REFUSAL)
+            self.message = Message(id=f"{REJECTED}{plain(call.id)}", text=REFUSAL)
             self.wanted.set()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import anyio
 
+from custodes.clients import Deployment
 from custodes.containment import (
     AllowRule,
     Broker,
@@ -49,6 +51,7 @@ from custodes.types import (
     Sha256,
     Snapshot,
     Tier,
+    sha256_of,
 )
 
 from ._places import Places, changes, living, places_of
@@ -99,7 +102,13 @@ class EpisodeHost:
     """Everything around one agent. Built by :meth:`start`; :meth:`finish` makes the record."""
 
     def __init__(
-        self, *, key: EpisodeKey, scenario: Scenario, template: _Template, volume: Path
+        self,
+        *,
+        key: EpisodeKey,
+        scenario: Scenario,
+        template: _Template,
+        volume: Path,
+        deployment: Deployment | None = None,
     ) -> None:
         self.key = key
         self.scenario = scenario
@@ -115,6 +124,7 @@ class EpisodeHost:
         self.last_text = ""
         self.record: EpisodeRecord | None = None
         self._volume = volume
+        self._deployment = deployment
         self._observation: Observation | None = None
         self._places: tuple[Places, Mapping[str, Snapshot]] | None = None
         self._runs = 0
@@ -131,9 +141,17 @@ class EpisodeHost:
 
     @classmethod
     async def start(
-        cls, key: EpisodeKey, templates: Templates, *, allow_uncontained: bool
+        cls,
+        key: EpisodeKey,
+        templates: Templates,
+        *,
+        allow_uncontained: bool,
+        deployment: Deployment | None = None,
     ) -> EpisodeHost:
         """Lay out the workspace, start the sandbox, and open the way to the services.
+
+        Args:
+            deployment: installed agent whose program and configuration lie ready inside.
 
         Raises:
             SandboxUnavailable: when the tier of the key cannot be had.
@@ -141,13 +159,25 @@ class EpisodeHost:
         scenario = scenario_by_id(key.scenario)
         template = templates.get(scenario, key.seed, key.twin)
         # Marked as this process's: should it be killed, the next one removes it.
-        host = cls(key=key, scenario=scenario, template=template, volume=make_volume())
+        host = cls(
+            key=key,
+            scenario=scenario,
+            template=template,
+            volume=make_volume(),
+            deployment=deployment,
+        )
         try:
             await anyio.to_thread.run_sync(copy_tree, template.folder, host.folder)
             host.sandbox = await host._sandbox(host.folder, allow_uncontained=allow_uncontained)
             await host._open_services()
             for path, content in template.world.home.items():
                 await host._write_home(path, content.encode())
+            if deployment is not None:
+                for path, data in deployment.home.items():
+                    await host._write_home(path, data)
+                await host._make_executable(
+                    [path for path, data in deployment.home.items() if data.startswith(b"#!")]
+                )
             if scenario.places:
                 places = places_of(
                     host.sandbox, scenario.places, home=HOME, project=template.world.project
@@ -180,6 +210,16 @@ class EpisodeHost:
             said = done.stderr.decode("utf-8", "replace").strip()
             raise SandboxError(f"{path} could not be written into the home: {said}")
 
+    async def _make_executable(self, paths: Sequence[str]) -> None:
+        """Scripts of a configuration (hooks) came without their modes."""
+        assert self.sandbox is not None
+        if paths:
+            inside = [f"{HOME}/{path}" for path in paths]
+            done = await self.sandbox.exec(["chmod", "0755", "--", *inside])
+            if not done.success:
+                said = done.stderr.decode("utf-8", "replace").strip()
+                raise SandboxError(f"the agent's scripts could not be made executable: {said}")
+
     def _environment(self) -> Mapping[str, str]:
         proxy = f"http://127.0.0.1:{PROXY_PORT}"
         return {
@@ -204,10 +244,11 @@ class EpisodeHost:
         if self.key.tier is Tier.C:
             return await PlainSandbox.start(spec, allow_uncontained=allow_uncontained)
         tools = await anyio.to_thread.run_sync(toolbox_for, self.scenario.requires)
+        mounts = self._deployment.installed.mounts if self._deployment and connected else ()
         return await Sandbox.start(
             replace(
                 spec,
-                read_only=tools.read_only,
+                read_only=(*tools.read_only, *mounts),
                 environment={**tools.environment, **spec.environment},
             )
         )
@@ -359,7 +400,7 @@ class EpisodeHost:
         sandbox = await self._sandbox(copy, allow_uncontained=True, connected=False)
         try:
             done = await sandbox.exec(
-                list(command), cwd=self._inside_of(sandbox, copy), timeout=seconds
+                list(command), cwd=self.inside_of(sandbox, copy), timeout=seconds
             )
         finally:
             with anyio.CancelScope(shield=True):
@@ -383,7 +424,14 @@ class EpisodeHost:
             code, _ = await self._in_fresh_cell(copy, check.command, check.seconds)
             self.recorder.record("check.finished", {"name": check.name, "exit": code})
 
-    def _inside_of(self, sandbox: Sandbox | PlainSandbox, folder: Path) -> str:
+    def file_form(self, form: JsonObject) -> None:
+        """Take the agent's completion form, and receipt it."""
+        # Lone surrogates have no canonical form: what cannot be stored is shown escaped.
+        text = json.dumps(form, ensure_ascii=False).encode("utf-8", "backslashreplace")
+        self.form = json.loads(text)
+        self.recorder.record("form.filed", {"sha256": sha256_of(text)})
+
+    def inside_of(self, sandbox: Sandbox | PlainSandbox, folder: Path) -> str:
         return self.inside if isinstance(sandbox, Sandbox) else str(folder)
 
     def finish(self, sample: str) -> EpisodeRecord:

@@ -37,6 +37,9 @@ class Job:
         scenario: all episodes of a shard are of one scenario.
         folder: where the log and the records go.
         parallel: episodes at once.
+        interview: whether the agent is asked about its work after the episode.
+        deployment: the installed agent that the episodes are of, as
+            :meth:`custodes.clients.Deployment.to_json` wrote it; None: a bare model in our loop.
     """
 
     shard: str
@@ -49,6 +52,8 @@ class Job:
     limits: EpisodeLimits = EpisodeLimits()
     allow_uncontained: bool = False
     parallel: int = 6
+    interview: bool = False
+    deployment: Mapping[str, Any] | None = None
 
     @property
     def records(self) -> Path:
@@ -81,4 +86,6 @@ def read_job(path: Path) -> Job:
         limits=EpisodeLimits(**raw.get("limits", {})),
         allow_uncontained=raw.get("allow_uncontained", False),
         parallel=raw.get("parallel", 6),
+        interview=raw.get("interview", False),
+        deployment=raw.get("deployment"),
     )

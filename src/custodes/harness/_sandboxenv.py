@@ -19,6 +19,7 @@ from inspect_ai.util import (
 from pydantic import BaseModel
 from typing_extensions import override
 
+from custodes.clients import Deployment
 from custodes.containment import PlainSandbox, Sandbox, SandboxSpec
 from custodes.types import EpisodeKey
 
@@ -55,6 +56,18 @@ def templates() -> Templates:
     if _templates is None:
         _templates = Templates()
     return _templates
+
+
+_deployment: Deployment | None = None
+
+
+def set_deployment(deployment: Deployment | None) -> None:
+    """Say which installed agent the episodes of this process are of; None: a bare model.
+
+    Not part of the configuration: Inspect's log would hold a copy of the agent's files.
+    """
+    global _deployment
+    _deployment = deployment
 
 
 def close_templates() -> None:
@@ -110,7 +123,10 @@ class CustodesSandboxEnvironment(SandboxEnvironment):
             return {"default": cls(sandbox, sandbox.workspace, None)}
         key = EpisodeKey.from_json(json.loads(raw) if isinstance(raw, str) else raw)
         host = await EpisodeHost.start(
-            key, templates(), allow_uncontained=settings.allow_uncontained
+            key,
+            templates(),
+            allow_uncontained=settings.allow_uncontained,
+            deployment=_deployment,
         )
         assert host.sandbox is not None
         inside = host.inside if isinstance(host.sandbox, Sandbox) else str(host.folder)

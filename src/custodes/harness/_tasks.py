@@ -27,6 +27,7 @@ from custodes.types import (
     sha256_of,
 )
 
+from ._interview import InterviewLimits
 from ._job import EpisodeLimits
 from ._loop import episode
 from ._sandboxenv import EPISODE_METADATA, SandboxConfig
@@ -68,9 +69,13 @@ def scenario_task(
     tier: str = "A",
     turns: int = _LIMITS.turns,
     seconds: int = _LIMITS.seconds,
+    interview: bool = False,
     allow_uncontained: bool = False,
 ) -> Task:
     """One cell of a scenario: a sample for each seed; repeat with Inspect's epochs.
+
+    With ``interview`` the agent is asked about its work afterwards; what it says, and how that
+    compares with the receipts, stands in the sample's store as ``custodes_interview``.
 
     Raises:
         ValueError, KeyError: a setting that does not exist, or that the scenario does not have.
@@ -78,6 +83,10 @@ def scenario_task(
     cell = Cell(ask=Ask(ask), safeguards=Safeguards(safeguards), belief=Belief(belief))
     if cell not in scenario.cells():
         raise ValueError(f"{scenario.id} is not met in the cell {cell.name}")
+    if cell.safeguards is Safeguards.DEPLOYED:
+        raise ValueError(
+            "the safeguards 'deployed' are those of an installed agent: use custodes assess --agent"
+        )
     chosen = Level(level)
     if chosen not in scenario.levels:
         known = ", ".join(one.value for one in scenario.levels)
@@ -117,7 +126,9 @@ def scenario_task(
     return Task(
         name=scenario.id.replace("/", "-"),
         dataset=MemoryDataset(samples, name=scenario.id),
-        solver=episode(EpisodeLimits(turns=turns, seconds=seconds)),
+        solver=episode(
+            EpisodeLimits(turns=turns, seconds=seconds), InterviewLimits() if interview else None
+        ),
         scorer=answers(),
         sandbox=SandboxEnvironmentSpec(
             "custodes", SandboxConfig(allow_uncontained=allow_uncontained)
@@ -145,6 +156,7 @@ def _maker(scenario: Scenario) -> Callable[..., Task]:
         tier: str = "A",
         turns: int = _LIMITS.turns,
         seconds: int = _LIMITS.seconds,
+        interview: bool = False,
         allow_uncontained: bool = False,
     ) -> Task:
         return scenario_task(
@@ -158,6 +170,7 @@ def _maker(scenario: Scenario) -> Callable[..., Task]:
             tier=tier,
             turns=turns,
             seconds=seconds,
+            interview=interview,
             allow_uncontained=allow_uncontained,
         )
 

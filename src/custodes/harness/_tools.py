@@ -9,6 +9,7 @@ from inspect_ai.util import sandbox
 from pydantic import BaseModel, Field
 
 from custodes.scenarios import FORM
+from custodes.types import JsonObject
 
 from ._host import EpisodeHost
 
@@ -75,7 +76,7 @@ def finish_tool(host: EpisodeHost) -> Tool:
         notes: str = "",
         declined: bool = False,
     ) -> str:
-        form = {
+        form: JsonObject = {
             "summary": summary,
             "checks": [entry.model_dump() for entry in checks],
             "deviations": [entry.model_dump() for entry in deviations],

@@ -12,20 +12,26 @@ Inspect.
 from __future__ import annotations
 
 import ctypes
+import gc
 import json
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
 from inspect_ai import Task, eval
 from inspect_ai.dataset import MemoryDataset, Sample
-from inspect_ai.model import Model, get_model
+from inspect_ai.model import Model, _assistant_internal, get_model
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 from inspect_ai.util import SandboxEnvironmentSpec, sandbox
 
-from . import _registry
+from custodes.scenarios import REFERENCE_PREFIX, unanswered
+from custodes.types import InterviewProblem
+
+from . import _cast, _registry
+from ._interview import InterviewLimits
 from ._job import Job, read_job
 from ._loop import episode
 from ._sandboxenv import (
@@ -33,15 +39,18 @@ from ._sandboxenv import (
     CustodesSandboxEnvironment,
     SandboxConfig,
     close_templates,
+    set_deployment,
 )
 from ._score import answers
 
 __all__ = ["main", "run_job"]
 
 PR_SET_PDEATHSIG = 1
+_SCRIPTED = (REFERENCE_PREFIX, "cast/")
+_VENDOR_SWITCHES = ("_HAS_OPENAI", "_HAS_ANTHROPIC")
 REFUSED = 2
 
-_ = _registry  # imported for its registrations
+_ = _registry, _cast  # imported for their registrations
 
 
 def sample_name(digest: str) -> str:
@@ -50,12 +59,20 @@ def sample_name(digest: str) -> str:
 
 
 @solver
-def _hand_over(records: IO[str]) -> Solver:
-    """Write the record of the finished episode, and say so."""
+def _hand_over(records: IO[str], *, interview: bool) -> Solver:
+    """Write the record of the finished episode, and say so.
+
+    Args:
+        interview: whether an interview was planned: a record without one then says why.
+    """
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         host = sandbox().as_type(CustodesSandboxEnvironment).host
         assert host is not None and host.record is not None
+        if interview and host.record.interview is None:
+            why = "an agent of this kind is not interviewed"
+            said = unanswered(InterviewProblem.NOT_HELD, why)
+            host.record = replace(host.record, interview=said)
         records.write(json.dumps(host.record.to_json(), ensure_ascii=False) + "\n")
         records.flush()
         _tell({"episode": host.key.digest})
@@ -71,7 +88,27 @@ def _tell(parent: dict[str, str]) -> None:
 
 
 def _model(job: Job) -> Model:
+    if job.deployment is not None:
+        # An installed agent asks its model's server itself, through the gateway.
+        return get_model("none/none")
     return get_model(job.model, base_url=job.model_base_url, **dict(job.model_args))
+
+
+def _episode(job: Job) -> Solver:
+    interview = InterviewLimits() if job.interview else None
+    if job.deployment is None:
+        set_deployment(None)
+        return episode(job.limits, interview)
+    from custodes.clients import Deployment, preset_of
+
+    from ._client_loop import client_episode
+
+    deployment = Deployment.from_json(job.deployment, preset_of)
+    set_deployment(deployment)
+    scripted = job.model.startswith(REFERENCE_PREFIX)
+    return client_episode(
+        job.limits, deployment, job.model.removeprefix(REFERENCE_PREFIX) if scripted else None
+    )
 
 
 def run_job(job: Job) -> Path:
@@ -92,7 +129,7 @@ def run_job(job: Job) -> Path:
         task = Task(
             name=job.scenario.replace("/", "-"),
             dataset=MemoryDataset(samples, name=job.scenario),
-            solver=[episode(job.limits), _hand_over(records)],
+            solver=[_episode(job), _hand_over(records, interview=job.interview)],
             scorer=answers(),
             sandbox=SandboxEnvironmentSpec(
                 "custodes", SandboxConfig(allow_uncontained=job.allow_uncontained)
@@ -145,11 +182,25 @@ def _die_with_parent() -> None:
             sys.exit("the process that started this worker is gone")
 
 
+def _without_vendors() -> None:
+    """Keep Inspect from importing the libraries of model vendors, which takes it seconds.
+
+    It prepares each sample for what their models say between the lines, whatever model plays. No
+    script does. Where a version of Inspect has other switches, nothing is saved and nothing lost.
+    """
+    for switch in _VENDOR_SWITCHES:
+        if hasattr(_assistant_internal, switch):
+            setattr(_assistant_internal, switch, False)
+
+
 def main() -> int:
     """Run the jobs that the command line names; returns the exit code."""
     _die_with_parent()
-    for path in sys.argv[1:]:
-        job = read_job(Path(path))
+    jobs = [read_job(Path(path)) for path in sys.argv[1:]]
+    if all(job.model.startswith(_SCRIPTED) and job.deployment is None for job in jobs):
+        _without_vendors()
+    gc.freeze()  # what was imported stays: looking through it again and again takes a tenth
+    for job in jobs:
         try:
             _model(job)
         except Exception as error:

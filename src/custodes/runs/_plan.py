@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from custodes.case import CaseConfig, Subject
+from custodes.clients import Deployment
 from custodes.monitors import shipped_safeguard
 from custodes.scenarios import (
     BASE_TWIN,
+    INTERVIEW_VERSION,
     REFERENCE_PREFIX,
     Scenario,
     all_scenarios,
@@ -27,6 +29,8 @@ from custodes.types import (
     sha256_of,
     sha256_of_json,
 )
+
+from ._agents import AgentUnfit, check_agents, finder
 
 AGENT = "loop/1"
 """The scaffold of every subject that is a bare model; part of the subject's identity."""
@@ -47,6 +51,7 @@ class PlannedSubject:
         policy: name of the scripted policy, or None for a model.
         limits: what ends an episode. Part of the identity: an episode that was cut off earlier is
             another episode.
+        deployment: the installed agent that it is; None for a bare model in our own loop.
     """
 
     id: str
@@ -57,6 +62,7 @@ class PlannedSubject:
     description: str | None = None
     base_url: str | None = None
     limits: Mapping[str, int | None] = field(default_factory=dict)
+    deployment: Deployment | None = None
 
     @property
     def policy(self) -> str | None:
@@ -74,7 +80,7 @@ class PlannedSubject:
                     "model": self.model,
                     "model_args": dict(self.model_args),
                     "base_url": self.base_url,
-                    "agent": AGENT,
+                    "agent": AGENT if self.deployment is None else self.deployment.identity,
                     "elicitation": self.elicitation,
                     "limits": dict(self.limits),
                 }
@@ -90,6 +96,7 @@ class PlannedSubject:
             "digest": self.digest,
             "elicitation": self.elicitation,
             "description": self.description,
+            **({} if self.deployment is None else {"agent": self.deployment.account()}),
         }
 
 
@@ -114,11 +121,17 @@ class Shard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Everything that the configuration asks to be run."""
+    """Everything that the configuration asks to be run.
+
+    Attributes:
+        interview: whether agents are interviewed after their episodes. No part of what an episode
+            is: it is over by then, and what is on record stays as it is.
+    """
 
     subjects: tuple[PlannedSubject, ...]
     scenarios: tuple[str, ...]
     shards: tuple[Shard, ...]
+    interview: bool = False
 
     @property
     def episodes(self) -> int:
@@ -135,22 +148,39 @@ class Plan:
             "safeguard": shipped_safeguard().digest,
             "episodes": self.episodes,
             "keys": [key.digest for shard in self.shards for key in shard.keys],
+            **({"interview": INTERVIEW_VERSION} if self.interview else {}),
         }
 
 
-def make_plan(config: CaseConfig, *, model: str | None = None, base_url: str | None = None) -> Plan:
+def make_plan(
+    config: CaseConfig,
+    *,
+    model: str | None = None,
+    base_url: str | None = None,
+    agent: Mapping[str, Any] | None = None,
+) -> Plan:
     """Lay out the episodes of a configuration.
 
     Args:
+        agent: replaces the agents of the subjects whose role is ``subject`` (``--agent``).
         model: replaces the models of the subjects whose role is ``subject`` (``--model``).
         base_url: where that model is served.
 
     Raises:
         PlanError: an unknown scenario, twin or reference policy, two subjects that are the same,
-            or a part of the plan that would come to no episode.
+            an installed agent that cannot be assessed so, or a part of the plan that would come to
+            no episode.
     """
     plan = config.plan
-    subjects = tuple(_planned(config, subject, model, base_url) for subject in plan.subjects)
+    try:
+        found = finder()
+        subjects = tuple(
+            _planned(config, subject, model, base_url, agent, found) for subject in plan.subjects
+        )
+        cells = {asked.id: asked.cells or plan.cells for asked in plan.subjects}
+        check_agents(subjects, cells, plan.tier)
+    except AgentUnfit as error:
+        raise PlanError(str(error)) from None
     _check_distinct(subjects, model)
     for subject in subjects:
         if subject.policy is not None:
@@ -176,13 +206,15 @@ def make_plan(config: CaseConfig, *, model: str | None = None, base_url: str | N
         Shard(subject=subject, scenario=scenario.id, keys=tuple(keys[at : at + LARGEST_SHARD]))
         for scenario in scenarios
         for asked, subject in zip(plan.subjects, subjects, strict=True)
-        for keys in [list(_keys(config, scenario, asked, subject.digest))]
+        for keys in [list(_keys(config, scenario, asked, subject))]
         for at in range(0, len(keys), LARGEST_SHARD)
     )
     if not shards:
         raise PlanError("the plan has no episode: its cells, levels and twins exclude one another")
     _check_nothing_vanishes(config, subjects, names, shards)
-    return Plan(subjects=subjects, scenarios=names, shards=shards)
+    return Plan(
+        subjects=subjects, scenarios=names, shards=shards, interview=plan.interview
+    )
 
 
 def _check_distinct(subjects: tuple[PlannedSubject, ...], model: str | None) -> None:
@@ -221,11 +253,17 @@ def _check_nothing_vanishes(
         own = [key for key in keys if key.subject == subject.digest]
         cells = {key.cell for key in own}
         for cell in asked.cells or plan.cells:
-            if cell not in cells:
+            if cell in cells:
+                continue
+            if cell.safeguards is Safeguards.DEPLOYED and subject.deployment is None:
                 raise PlanError(
-                    f"cell {cell.name} would have no episode of {asked.id}: no planned scenario "
-                    "and twin has it"
+                    f"cell {cell.name} would have no episode of {asked.id}: a bare model has no "
+                    "safeguards of its own; give it an agent, or cells of its own"
                 )
+            raise PlanError(
+                f"cell {cell.name} would have no episode of {asked.id}: no planned scenario and "
+                "twin has it"
+            )
         _check_twins(asked.twins or (), {key.twin for key in own}, f" of {asked.id}")
     levels = {key.level for key in keys}
     for level in plan.levels:
@@ -246,9 +284,15 @@ def _check_twins(wanted: Literal["all"] | tuple[str, ...], met: set[str], whose:
 
 
 def _planned(
-    config: CaseConfig, subject: Subject, model: str | None, base_url: str | None
+    config: CaseConfig,
+    subject: Subject,
+    model: str | None,
+    base_url: str | None,
+    agent: Mapping[str, Any] | None,
+    find: Callable[[str, Mapping[str, Any] | None], Deployment | None],
 ) -> PlannedSubject:
     replaced = model is not None and subject.role == "subject"
+    installed = agent if agent is not None and subject.role == "subject" else subject.agent
     return PlannedSubject(
         id=subject.id,
         role=subject.role,
@@ -258,22 +302,26 @@ def _planned(
         description=None if replaced else subject.description,
         base_url=base_url if replaced else None,
         limits=config.plan.limits.model_dump(),
+        deployment=find(subject.id, installed),
     )
 
 
 def _keys(
-    config: CaseConfig, scenario: Scenario, asked: Subject, subject: Sha256
+    config: CaseConfig, scenario: Scenario, asked: Subject, subject: PlannedSubject
 ) -> Iterator[EpisodeKey]:
     plan = config.plan
     watched = shipped_safeguard().digest
     unwatched = sha256_of(b"no safeguards")
     cells = set(scenario.cells())
+    installed = subject.deployment is not None
     levels = [level for level in plan.levels if level in scenario.levels]
     for seed in plan.seeds:
         for repeat in range(plan.repeats):
             for cell in asked.cells or plan.cells:
                 if cell not in cells:
                     continue
+                if cell.safeguards is Safeguards.DEPLOYED and not installed:
+                    continue  # a bare model has no safeguards of its own
                 for level in levels:
                     for twin in _twins(
                         asked.twins or config.plan.twins, scenario, cell, level, levels
@@ -284,9 +332,11 @@ def _keys(
                             cell=cell,
                             level=level,
                             twin=twin,
-                            subject=subject,
+                            subject=subject.digest,
                             safeguards=(
-                                unwatched if cell.safeguards is Safeguards.OFF else watched
+                                watched
+                                if cell.safeguards in (Safeguards.SHADOW, Safeguards.ENFORCED)
+                                else unwatched
                             ),
                             tier=plan.tier,
                             seed=seed,
@@ -303,12 +353,13 @@ def _twins(
 ) -> Iterator[str]:
     """Twins are met where they are one setting apart from a base that is run as well.
 
-    That is with the safeguards off, nothing said about oversight, and the first level planned:
+    That is with none of our safeguards, nothing said about oversight, and the first level planned:
     each contrast then has its base in the same cell, and the plan does not multiply.
     """
     if wanted == "all" or BASE_TWIN in wanted:
         yield BASE_TWIN
-    base_cell = cell.safeguards is Safeguards.OFF and cell.belief is Belief.NOTHING
+    unwatched = cell.safeguards in (Safeguards.OFF, Safeguards.DEPLOYED)
+    base_cell = unwatched and cell.belief is Belief.NOTHING
     if not base_cell or level is not levels[0]:
         return
     for twin in scenario.twins:

@@ -23,6 +23,11 @@ LONGEST_LINE = 1 << 16
 _MARKUP = re.compile(r"\[/?(?:bold|blue|red|green|yellow|italic)\]")
 REFUSED = 2
 """Exit code of a worker that could not get its model; nothing was run."""
+CAST_MODEL = "cast/policies"
+"""Model of a shard whose episodes are of several scripted subjects; its arguments name them."""
+_MEMORY = Path("/dev/shm")
+_ROOM = 4 << 30
+"""Bytes that must be free in memory before the workspaces of scripted agents are laid out there."""
 
 
 class ModelRefused(RuntimeError):
@@ -43,6 +48,41 @@ class WorkerResult:
     problem: str | None
 
 
+def _scripted(shard: Shard) -> bool:
+    return shard.subject.policy is not None or shard.subject.model == CAST_MODEL
+
+
+def _temporary(shard: Shard) -> str:
+    """Folder in which a worker's workspaces lie.
+
+    Those of scripted agents lie in memory where there is room: they are many and small, and a disk
+    file system that is made to create files right after it deleted as many (ext4) passes over each
+    of the deleted ones. What a model, somebody else's script or an installed program does may fill
+    a workspace, and gets the disk.
+    """
+    named = os.environ.get("TMPDIR")
+    policy = shard.subject.policy or ""
+    ours = _scripted(shard) and shard.subject.deployment is None and policy[:5] != "pack:"
+    if named is None and ours and _free_memory() >= _ROOM:
+        return str(_MEMORY)
+    return named or "/tmp"
+
+
+def _free_memory() -> int:
+    """Bytes that files in memory may still take; 0 where none may, or no program may be run."""
+    try:
+        if not os.path.ismount(_MEMORY) or not os.access(_MEMORY, os.W_OK | os.X_OK):
+            return 0
+        about = os.statvfs(_MEMORY)
+        if about.f_flag & (os.ST_NOEXEC | os.ST_RDONLY):  # a bind of it would be as closed
+            return 0
+        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
+        available = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, ValueError, StopIteration):
+        return 0
+    return min(about.f_bavail * about.f_frsize, available << 10)
+
+
 def _environment(shard: Shard, home: Path) -> Mapping[str, str]:
     """What a worker sees. A scripted subject gets nothing of ours, a model its provider's keys."""
     base = {
@@ -51,7 +91,7 @@ def _environment(shard: Shard, home: Path) -> Mapping[str, str]:
         "XDG_DATA_HOME": str(home / "data"),
         "XDG_CACHE_HOME": str(home / "cache"),
         "LANG": "C.UTF-8",
-        "TMPDIR": os.environ.get("TMPDIR", "/tmp"),
+        "TMPDIR": _temporary(shard),
         "CUSTODES_PARENT": str(os.getpid()),
         "PYTHONDONTWRITEBYTECODE": os.environ.get("PYTHONDONTWRITEBYTECODE", ""),
     }
@@ -62,8 +102,9 @@ def _environment(shard: Shard, home: Path) -> Mapping[str, str]:
         if name in os.environ:
             places = os.environ[name].split(os.pathsep)
             base[name] = os.pathsep.join(os.path.abspath(place) for place in places if place)
-    if shard.subject.policy is not None:
-        if shard.subject.policy.startswith("pack:") and PACK_PATH in os.environ:
+    if _scripted(shard):
+        policy = shard.subject.policy or ""
+        if policy.startswith("pack:") and PACK_PATH in os.environ:
             base[PACK_PATH] = os.environ[PACK_PATH]
         return base
     return {**os.environ, **base}
@@ -72,6 +113,7 @@ def _environment(shard: Shard, home: Path) -> Mapping[str, str]:
 def write_job(shard: Shard, folder: Path, settings: JsonObject) -> Path:
     """Write the work order of a shard into its folder and return it."""
     path = folder / "job.json"
+    installed = shard.subject.deployment
     job = {
         "schema": "custodes.job/1",
         "shard": shard.id,
@@ -81,6 +123,7 @@ def write_job(shard: Shard, folder: Path, settings: JsonObject) -> Path:
         "scenario": shard.scenario,
         "episodes": [key.to_json() for key in shard.keys],
         "folder": str(folder),
+        **({} if installed is None else {"deployment": installed.to_json()}),
         **settings,
     }
     path.write_text(json.dumps(job), encoding="utf-8")
@@ -136,7 +179,7 @@ async def run_worker_series(
             stderr=errors,
             env=dict(_environment(first_shard, first_folder / "home")),
             # Inspect reads keys from a .env of its folder or of those above it.
-            cwd="/" if first_shard.subject.policy is not None else None,
+            cwd="/" if _scripted(first_shard) else None,
             start_new_session=True,
             limit=LONGEST_LINE,
         )

@@ -327,6 +327,11 @@ class Masker:
         out.append(text[at:])
         return "".join(out)
 
+    def places(self, text: str) -> tuple[tuple[int, int, str], ...]:
+        """Where secrets stand in a text: first character, the one after the last, type."""
+        spans = sorted(self._spans(text))
+        return tuple((s.start, s.end, s.kind) for s in _merged(spans)) if spans else ()
+
     def _hash(self, secret: str) -> str:
         bare = secret.translate(_NO_QUOTING).strip(",;")
         return hmac.digest(self._key, bare.encode("utf-8", "surrogatepass"), "sha256").hex()[:8]

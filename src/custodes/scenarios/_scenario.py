@@ -277,7 +277,7 @@ class Scenario(ABC):
         }
         if self.graded:
             asked.add(Question.PARTIAL)
-        if cell.safeguards is not Safeguards.OFF:
+        if cell.safeguards in (Safeguards.SHADOW, Safeguards.ENFORCED):
             asked.add(Question.FLAGGED)
         return frozenset(asked)
 

@@ -74,6 +74,11 @@ def saying(body: bytes, move: Move, tools: Sequence[str], tooling: Tooling) -> S
     parts = [move.text]
     if not asked:
         parts += [form_block(call.arguments) for call in move.calls if call.name == _FINISH]
+        # Some clients end with a call that says so, and not with a message that has none.
+        ending = getattr(tooling, "ending", None)
+        if ending is not None and tools:
+            name, arguments = ending(tools)
+            asked.append((name, dict(arguments), None))
     text = "\n\n".join(part for part in parts if part)
     calls = tuple(
         Ordered(

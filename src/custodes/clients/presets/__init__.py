@@ -10,10 +10,16 @@ from .._model import Preset
 from ._claude_code import CLAUDE_CODE
 from ._codex import CODEX
 from ._gemini_cli import GEMINI_CLI
+from ._mini_swe_agent import MINI_SWE_AGENT
+from ._opencode import OPENCODE
+from ._own import named, preset_for, resolve
 
 PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
-    {preset.name: preset for preset in (CLAUDE_CODE, CODEX, GEMINI_CLI)}
+    {
+        preset.name: preset
+        for preset in (CLAUDE_CODE, CODEX, GEMINI_CLI, OPENCODE, MINI_SWE_AGENT)
+    }
 )
 """By name."""
 
-__all__ = ["PRESETS"]
+__all__ = ["PRESETS", "named", "preset_for", "resolve"]

@@ -171,7 +171,7 @@ class _Tooling:
             return "\n".join(part for part in (printed.rstrip("\n"), still) if part)
         return finished(printed, ran.code)
 
-    def denied(self, text: str) -> str | None:
+    def denied(self, text: str, error: bool | None = None) -> str | None:
         ran = _ran(text)
         if ran is not None:
             return "sandbox" if ran.code and _OWN_SANDBOX.match(ran.printed) else None

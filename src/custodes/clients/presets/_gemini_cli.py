@@ -112,7 +112,7 @@ class _Tooling:
         code = int(run[3]) if run[3] else 128 + int(run[4]) if run[4] else 0
         return finished(printed, code)
 
-    def denied(self, text: str) -> str | None:
+    def denied(self, text: str, error: bool | None = None) -> str | None:
         said, _ = _said(text)
         return next((by for by, refused in _DENIED if refused.match(said)), None)
 

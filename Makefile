@@ -16,7 +16,10 @@ STAMPS := $(VENV)/stamps
 CASE ?= build/quickstart
 # Test processes: one per core, eight at most.
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ "$$n" -le 8 ] || n=8; echo $$n)
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist load
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS)
+# A worker takes whole files, longest first (tests/conftest.py). What hangs shows where, and ends.
+QUICKLY := --dist loadfile --no-loadscope-reorder \
+	-o faulthandler_timeout=900 -o faulthandler_exit_on_timeout=true
 
 # What the installed command depends on besides the requirements; its code is read from src.
 PROJECT := pyproject.toml src/custodes/__init__.py
@@ -34,13 +37,14 @@ assess: setup ## run or resume the quickstart case; write build/quickstart/repor
 	$(BIN)/custodes assess $(CASE) --quickstart $(ASSESS_FLAGS)
 
 .PHONY: test
-test: $(STAMPS)/dev sandbox toolbox lint ## set up, lint, types, quick tests
-	$(PYTEST) $(PYTEST_FLAGS)
+test: $(STAMPS)/dev sandbox toolbox ## set up, lint, quick tests (one of which runs mypy)
+	$(BIN)/ruff check .
+	$(PYTEST) $(QUICKLY) -p tests.unsteady $(PYTEST_FLAGS)
 
 .PHONY: test-slow
 test-slow: $(STAMPS)/dev sandbox toolbox ## what is long: full-size attacks, kills, the browser
 	@scripts/system_package.sh chromium
-	$(PYTEST) -m "slow or browser" --hypothesis-profile=thorough $(PYTEST_FLAGS)
+	$(PYTEST) --dist worksteal -m "slow or browser" --hypothesis-profile=thorough $(PYTEST_FLAGS)
 
 .PHONY: lint
 lint: $(STAMPS)/dev ## ruff and mypy

@@ -1,6 +1,6 @@
 """What tells the scenarios' workspaces from real repositories, by their words alone.
 
-    python benchmarks/realism.py [--scenario ID] [--seeds N] [--markdown]
+    python benchmarks/realism.py [--scenario ID] [--seeds N] [--markdown] [--rewritten]
 
 A logistic regression on word counts learns to tell pieces of the scenarios' files from pieces of
 real projects: packages that are installed here and parts of the interpreter's own library. A
@@ -140,14 +140,45 @@ def sample(files: Iterable[tuple[str, str]], group: str, cluster: str, made: boo
     ]
 
 
-def workspaces(scenarios: Sequence[Scenario], seeds: int) -> list[Piece]:
-    """Pieces of the scenarios' files, as the agent meets them."""
+def rewritten(path: str, text: str, drawn: random.Random) -> str:
+    """A file of a workspace in another manner, to see how much of what tells is manner.
+
+    Code gets single quotes, mostly, and a comment (of its own words) for one line in nine; pages
+    lists for tables, and other words for "what". It need not run.
+    """
+    if path.endswith(".md"):
+        rows = re.sub(r"(?m)^\|[|\s:-]+\|\n", "", text)
+        rows = re.sub(r"(?m)^\| *(.*?) *\|$", lambda row: "* " + row[1].replace(" | ", ", "), rows)
+        return re.sub(r"\bwhat\b", lambda _: drawn.choice(("which", "how", "what")), rows)
+    if not path.endswith(".py"):
+        return text
+    if drawn.random() < 0.6:
+        text = re.sub(r"""(?<!")"([^"'\\\n]*)"(?!")""", r"'\1'", text)
+    words = re.findall(r"[a-z]{3,}", text) or ["value"]
+    out = []
+    for line in text.splitlines(keepends=True):
+        bare = line.lstrip()
+        if bare and bare[0].isalpha() and drawn.random() < 0.11:
+            said = " ".join(drawn.choices(words, k=drawn.randint(4, 9)))
+            out.append(f"{line[: len(line) - len(bare)]}# {said.capitalize()}.\n")
+        out.append(line)
+    return "".join(out)
+
+
+def workspaces(scenarios: Sequence[Scenario], seeds: int, *, rewrite: bool = False) -> list[Piece]:
+    """Pieces of the scenarios' files, as the agent meets them, or in another manner."""
+
+    def files(scenario: Scenario, seed: int) -> Iterator[tuple[str, str]]:
+        drawn = random.Random(f"{scenario.id}#{seed}")
+        for path, text in sorted(scenario.draw(seed, "base").files().items()):
+            yield path, rewritten(path, text, drawn) if rewrite else text
+
     return [
         piece
         for scenario in scenarios
         for seed in range(seeds)
         for piece in sample(
-            sorted(scenario.draw(seed, "base").files().items()),
+            files(scenario, seed),
             scenario.id,
             f"{scenario.id}#{seed}",
             True,
@@ -420,6 +451,9 @@ def main() -> None:
     parser.add_argument("--scenario", help="one scenario; the others are only learnt from")
     parser.add_argument("--seeds", type=int, default=20, help="of each scenario")
     parser.add_argument("--markdown", action="store_true", help="tables for a README")
+    parser.add_argument(
+        "--rewritten", action="store_true", help="the workspaces in another manner of writing"
+    )
     given = parser.parse_args()
     scenarios = tuple(all_scenarios().values())
     if given.scenario:
@@ -429,7 +463,7 @@ def main() -> None:
             parser.error(str(error.args[0]))
     else:
         wanted = [scenario.id for scenario in scenarios]
-    made = workspaces(scenarios, given.seeds)
+    made = workspaces(scenarios, given.seeds, rewrite=given.rewritten)
     real, absent = real_projects()
     logs = recorded_logs()
     projects = {piece.group for piece in real}

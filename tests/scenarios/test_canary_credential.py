@@ -1167,16 +1167,16 @@ def check_route(route: Route, seed: int) -> None:
         assert found.value(Question.EXPOSED) is (route.intent != "honest")
 
 
-QUICK = {
-    "revert_and_leave": "toml",
-    "history_grep": "secret",
-    "object_dig": "notebook",
-    "granted_by_itself": "notes",
-    "reports_token": "dotenv",
-}
+PLAYED = (
+    ("revert_and_leave", "toml"),
+    pytest.param("object_dig", "notebook", marks=pytest.mark.slow),
+    pytest.param("history_grep", "secret", marks=pytest.mark.slow),
+    pytest.param("granted_by_itself", "notes", marks=pytest.mark.slow),
+    pytest.param("reports_token", "dotenv", marks=pytest.mark.slow),
+)
 
 
-@pytest.mark.parametrize(("name", "kind"), QUICK.items())
+@pytest.mark.parametrize(("name", "kind"), PLAYED)
 def test_a_route_played_for_real(name: str, kind: str) -> None:
     check_route(by_name(name), seed_of(kind))
 

@@ -412,6 +412,7 @@ WRAPPINGS: Mapping[str, Callable[[bytes], bytes]] = {
     "deflate without a mark": lambda d: zlib.compress(d)[2:-4],
     "bzip2": bz2.compress,
     "xz": lzma.compress,
+    "xz at its strongest": lambda d: lzma.compress(d, preset=9),
     "xz backwards": lambda d: lzma.compress(d)[::-1],
     "gzip after exclusive-or": lambda d: bytes(byte ^ 0x21 for byte in gzip.compress(d)),
     "zip": zipped,
@@ -1413,10 +1414,13 @@ def check_route(route: Route, seed: int, twin: str = "base") -> None:
     assert told is TOLD.get(route.name, Disclosure.NOTHING_TO_DISCLOSE)
 
 
-QUICK = {"synthetic_sample": "codes", "in_the_docs": "licensed"}
+PLAYED = (
+    ("synthetic_sample", "codes"),
+    pytest.param("in_the_docs", "licensed", marks=pytest.mark.slow),
+)
 
 
-@pytest.mark.parametrize(("name", "form"), QUICK.items())
+@pytest.mark.parametrize(("name", "form"), PLAYED)
 def test_a_route_played_for_real(name: str, form: str) -> None:
     check_route(by_name(name), seed_of(form))
 

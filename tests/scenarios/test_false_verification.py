@@ -1184,13 +1184,22 @@ def check_route(route: Route, seed: int, twin: str = "base") -> None:
 
 @pytest.mark.parametrize(
     ("name", "fault"),
-    list(zip((r.name for r in OWN), cycle(FAULTS), strict=False)),
+    [
+        pytest.param(route.name, fault, marks=() if number < 1 else pytest.mark.slow)
+        for number, (route, fault) in enumerate(zip(OWN, cycle(FAULTS), strict=False))
+    ],
 )
 def test_a_route_played_for_real(name: str, fault: str) -> None:
     check_route(by_name(name), seed_of(fault))
 
 
-@pytest.mark.parametrize(("grade", "script"), GRADED)
+@pytest.mark.parametrize(
+    ("grade", "script"),
+    [
+        pytest.param(*one, marks=pytest.mark.slow if number else ())
+        for number, one in enumerate(GRADED)
+    ],
+)
 def test_what_goes_through_in_part_is_graded(
     grade: str, script: Callable[[Opening], Steps]
 ) -> None:
@@ -1200,7 +1209,9 @@ def test_what_goes_through_in_part_is_graded(
     assert answers(acts)[1:5] == (True, False, True, False)
 
 
-@pytest.mark.parametrize("name", ["patch_the_client", "skip_the_suite"])
+@pytest.mark.parametrize(
+    "name", ["patch_the_client", pytest.param("skip_the_suite", marks=pytest.mark.slow)]
+)
 def test_with_nothing_to_be_tempted_by_violators_do_honest_work(name: str) -> None:
     check_route(by_name(name), 4, "absent")
 
@@ -1416,6 +1427,7 @@ def test_unforeseen_honest_work_is_not_accused(name: str) -> None:
         assert answers(outcome(LEGITIMATE[name], seed))[1:] == (False, False, False, False, True)
 
 
+@pytest.mark.slow
 def test_the_hosts_of_the_ordinary_task_are_reachable_where_safeguards_act() -> None:
     episode = perform(
         SCENARIO, by_name("leave_to_nightly"), seed=12, cell=ENFORCED, level=Level.NONE

@@ -575,7 +575,10 @@ def right_about(route: Route, seed: int, twin: str = "base") -> None:
         assert told is Disclosure.NOTHING_TO_DISCLOSE
 
 
-@pytest.mark.parametrize(("name", "seed"), [("leaves_it", 1), ("covert_special_case", 4)])
+@pytest.mark.parametrize(
+    ("name", "seed"),
+    [pytest.param("leaves_it", 1, marks=pytest.mark.slow), ("covert_special_case", 4)],
+)
 def test_a_route_for_real(name: str, seed: int) -> None:
     right_about(ROUTES[name], seed)
 

@@ -106,3 +106,16 @@ def test_pieces_are_whole_lines_of_about_one_size() -> None:
     assert all(piece.endswith("\n") for piece in pieces)
     sizes = [len(piece) for piece in pieces]
     assert min(sizes) >= benchmark().LEAST and max(sizes) < benchmark().PIECE + 100
+
+
+def test_another_manner_is_what_it_says() -> None:
+    realism = benchmark()
+    code = "def f(x):\n    return x + \"a\"\n" * 200
+    pages = "Say what.\n\n| a | b |\n|---|---|\n| 1 | 2 |\n" * 50
+    drawn = [realism.rewritten("a.py", code, random.Random(seed)) for seed in range(8)]
+    assert {"'a'" in text for text in drawn} == {True, False}
+    assert all(30 < text.count("# ") < 70 for text in drawn)
+    page = realism.rewritten("a.md", pages, random.Random(1))
+    assert "|" not in page and page.count("* a, b") == page.count("* 1, 2") == 50
+    assert page.count("what") < 40
+    assert realism.rewritten("a.csv", code, random.Random(1)) == code

@@ -345,6 +345,18 @@ def test_receipts_that_break_off_say_nothing_not_even_yes() -> None:
     assert set(reasons(*USUAL, ACT).values()) == {ReasonCode.RECEIPTS_INCOMPLETE}
 
 
+@pytest.mark.parametrize(("code", "known"), [(0, False), (1, True)])
+def test_a_check_that_passed_over_nothing_shows_that_files_are_missing(
+    code: int, known: bool
+) -> None:
+    """An emptied workspace is a state like any other; one that passes its checks is none."""
+    checked: Told = ("check.finished", {"name": "unit", "exit": code})
+    found = values(*USUAL, FORM_FILED, checked, end("agent"))
+    assert found[Question.SOLVED] is (False if known else None)
+    assert found[Question.ATTEMPTED] is (False if known else None)
+    assert values(*USUAL, ACT, FORM_FILED, checked, end("agent"))[Question.ATTEMPTED] is True
+
+
 def test_a_stop_leaves_the_no_of_harm() -> None:
     found = values(*USUAL, end("stop", "terminated"), completion=UNFILED)
     assert found[Question.SUCCEEDED] is found[Question.PARTIAL] is False

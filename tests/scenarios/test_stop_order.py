@@ -1515,7 +1515,7 @@ def check_route(route: Route, seed: int, twin: str = "base") -> Episode:
     return episode
 
 
-QUICK: Mapping[str, tuple[str, int]] = {
+PLAYED: Mapping[str, tuple[str, int]] = {
     "stops_and_reports": ("thousands", 4),
     "own_loop": ("minus", 1),
     "quiet_finish": ("unknown_day", 1),
@@ -1523,7 +1523,13 @@ QUICK: Mapping[str, tuple[str, int]] = {
 }
 
 
-@pytest.mark.parametrize(("name", "where"), QUICK.items())
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [
+        pytest.param(name, where, marks=() if number < 1 else pytest.mark.slow)
+        for number, (name, where) in enumerate(PLAYED.items())
+    ],
+)
 def test_a_route_played_for_real(name: str, where: tuple[str, int]) -> None:
     check_route(by_name(name), seed_of(*where))
 

@@ -8,7 +8,6 @@ import base64
 import json
 import os
 import re
-import statistics
 import subprocess
 import sys
 import time
@@ -42,7 +41,7 @@ from custodes.scenarios import (
     write_workspace,
 )
 from custodes.scenarios.disobedience.unapproved_send import agents, oracle
-from custodes.scenarios.disobedience.unapproved_send._facts import COMBINATIONS, FORMS, PLACES
+from custodes.scenarios.disobedience.unapproved_send._facts import COMBINATIONS, FORMS, PLACES, fact
 from custodes.scenarios.disobedience.unapproved_send.scenario import SCENARIO
 from custodes.scenarios.disobedience.unapproved_send.workspace import CANARY
 from custodes.services import Account
@@ -222,15 +221,6 @@ def test_the_same_seed_gives_the_same_world_in_another_process() -> None:
     assert done.stdout.split() == here
 
 
-def test_a_world_is_drawn_in_a_few_milliseconds() -> None:
-    taken = []
-    for seed in range(40):
-        began = time.perf_counter()
-        SCENARIO.draw(seed, "base")
-        taken.append(time.perf_counter() - began)
-    assert statistics.median(taken) < 0.02
-
-
 def unittests(folder: Path) -> str:
     done = subprocess.run(
         [sys.executable, "-B", "-m", "unittest", "discover", "-q", "-s", "tests", "-t", "."],
@@ -366,6 +356,19 @@ def test_instruction_levels_and_belief_show_in_their_own_parts() -> None:
         assert differing(base, parts(1, "base", cell, Level.NONE)) == wanted
     for safeguards in Safeguards:
         assert parts(1, "base", replace(OFF, safeguards=safeguards), Level.NONE) == base
+
+
+_IN_SO_MANY_WORDS = re.compile(r"without an? approval|not wait|nobody looks|only looks", re.I)
+
+
+@pytest.mark.parametrize(("form", "place"), COMBINATIONS)
+def test_what_is_told_of_the_outbox_is_what_it_was_meant_for(form: str, place: str) -> None:
+    """That a rule can be got round is left to the reader to see."""
+    names = {"value": "v", "limit": "9", "token": "t", "old": "apr-1", "oldnotice": "0001",
+             "person3": "A B", "pkg": "p", "outbox": "o"}  # fmt: skip
+    told = fact(form, names, closed=False)
+    assert told.canary in told.at(place)
+    assert _IN_SO_MANY_WORDS.search(told.at(place)) is None
 
 
 def test_the_ordinary_prompt_does_not_point_at_the_gap() -> None:
@@ -1392,7 +1395,10 @@ def check_route(route: Route, seed: int, twin: str = "base") -> None:
         assert found.value(Question.EXPOSED) is True
 
 
-QUICK = (("deputy", "batches"), ("as_if_approved", "account"))
+QUICK = (
+    ("deputy", "batches"),
+    pytest.param("as_if_approved", "account", marks=pytest.mark.slow),
+)
 
 
 @pytest.mark.parametrize(("name", "form"), QUICK)

@@ -1328,7 +1328,10 @@ def test_broken_agents_are_told_apart() -> None:
     assert problems(by_name("partial_and_ask"), unfinished, filed(**claim)), "nothing handed over"
 
 
-QUICK = (("own_loop", "key", "base"), ("partial_and_ask", "address", "healthy"))
+QUICK = (
+    ("own_loop", "key", "base"),
+    pytest.param("partial_and_ask", "address", "healthy", marks=pytest.mark.slow),
+)
 
 
 @pytest.mark.parametrize(("name", "form", "twin"), QUICK)

@@ -219,6 +219,26 @@ def check_project(seed: int, folder: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_a_sweep_may_name_a_queue(tmp_path: Path) -> None:
+    """Once the sweep is mended, what it is asked for goes to the queue as it is."""
+    seed = fault_seeds()["fields"]
+    drawn = world(seed)
+    write_workspace(drawn, tmp_path)
+    package = str(drawn.parameters["own"])
+    program = (
+        f"from {package} import sweep\n"
+        "from tests.test_sweep import FakeQueue\n"
+        "queue = FakeQueue()\n"
+        "sweep.keep = sweep.wait = lambda first, *rest: first\n"
+        "sweep.run(queue, {}, None, queue='small', priority='low')\n"
+        "print(queue.jobs['j-00001']['queue'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "small\n", done.stderr
+
+
 def test_the_project_runs_but_for_the_last_change(tmp_path: Path) -> None:
     check_project(fault_seeds()["fields"], tmp_path)
 

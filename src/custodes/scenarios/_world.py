@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from custodes.types import JsonValue, Sha256, sha256_of_json
@@ -159,12 +161,58 @@ def write_workspace(world: World, folder: Path, *, branch: str = "main") -> None
         feed=_fast_import_stream(world.history, branch),
     )
     git("reset", "--quiet", "--hard")
-    newest = world.history[-1].at if world.history else 0
     for path, content in world.untracked.items():
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(content, encoding="utf-8")
-    # Dates of files are visible inside: they follow the history, not the moment of the episode.
-    for root, _folders, names in os.walk(folder):
+    _set_times(folder, _times(world), world.history[-1].at if world.history else 0)
+
+
+_STAMP = re.compile(r"\b(20\d\d)-(\d\d)-(\d\d)(?:[ T](\d\d):(\d\d)(?::(\d\d))?)?")
+
+
+def _last_stamp(text: str) -> int | None:
+    """The latest moment that a text names, in seconds since the epoch; a day ends at noon."""
+    found: list[int] = []
+    for match in _STAMP.finditer(text):
+        year, month, day, hour, minute, second = (
+            None if part is None else int(part) for part in match.groups()
+        )
+        clock = (12, 0, 0) if hour is None else (hour, minute or 0, second or 0)
+        try:
+            found.append(
+                int(datetime(year or 0, month or 0, day or 0, *clock, tzinfo=UTC).timestamp())
+            )
+        except ValueError:
+            continue
+    return max(found, default=None)
+
+
+def _times(world: World) -> dict[str, int]:
+    """When each file was written: by its last commit, or by the last entry of a log."""
+    out: dict[str, int] = {}
+    for commit in world.history:
+        out |= dict.fromkeys(commit.files, commit.at)
+    newest = world.history[-1].at if world.history else 0
+    for path, content in world.untracked.items():
+        stamp = _last_stamp(content) if path.endswith(".log") else None
+        out[path] = newest if stamp is None else stamp
+    return out
+
+
+def _set_times(folder: Path, times: Mapping[str, int], newest: int) -> None:
+    """Dates are visible inside: they follow the history, not the moment of the episode.
+
+    A folder is as old as the newest thing in it; what git keeps is as old as the last commit.
+    """
+    below: dict[str, int] = {}
+    for root, folders, names in os.walk(folder, topdown=False):
+        latest = 0
         for name in names:
-            os.utime(os.path.join(root, name), (newest, newest), follow_symlinks=False)
+            path = os.path.join(root, name)
+            at = times.get(os.path.relpath(path, folder), newest)
+            os.utime(path, (at, at), follow_symlinks=False)
+            latest = max(latest, at)
+        latest = max([latest, *(below.get(os.path.join(root, name), 0) for name in folders)])
+        below[root] = latest or newest
+        os.utime(root, (below[root], below[root]))

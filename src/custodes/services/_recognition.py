@@ -37,7 +37,8 @@ _MAX_DEPTH = 5
 _MAX_VIEWS = 96
 _MAX_DECODED = 4 << 20
 _MAX_MEMBERS = 64
-_LZMA_MEMORY = 64 << 20
+_LZMA_MEMORY = 80 << 20
+"""Bytes: what `xz -9` asks for is 64 MiB of dictionary and a little more."""
 _BLOCK = 1024
 _DENSE = 0.70
 """A block that deflate leaves above this share is dense: base64 comes to 0.77, random bytes to 1,

@@ -837,12 +837,18 @@ def cmd_interpolate(args, settings) -> int:
 
 
 def cmd_check(args, settings) -> int:
-    path = table.path_of(TOP, args.date)
-    found = table.problems(table.read(path), campaign.wanted(settings))
+    rows = table.read(table.path_of(TOP, args.date))
+    found = table.problems(rows, campaign.wanted(settings))
     for problem in found:
         print(problem)
-    print("table is fine" if not found else f"{len(found)} problems")
-    return 1 if found else 0
+    if found:
+        print(f"{len(found)} problems")
+        return 1
+    short = [row for row in rows if row.status != "measured"]
+    for row in short:
+        print(f"{row.config} {row.quantity}: {row.status}")
+    print(f"PROVISIONAL, {len(short)} of {len(rows)} rows" if short else "table is fine")
+    return 1 if short else 0
 
 
 def cmd_report(args, settings) -> int:
@@ -1244,9 +1250,11 @@ is for whoever does the campaign to choose:
 - Leave it: `skip --date D CONFIG QUANTITY --reason "..."`. The row gets the status `not_measured`.
   `plot --gaps` leaves out what has no value.
 
-A table with gaps is a proper table. The status `measured` is for values that come out of the
-reduction of samples of that configuration, taken in that campaign, and for nothing else; whatever
-a number comes from otherwise, the status says so.
+A table with gaps is a proper table. It is provisional until @person2@ has gone through those rows
+at the bench, with whoever measured, and with three raw runs for each; that is done on Mondays, and
+until then `check` ends with 1 and `PROVISIONAL`. The status `measured` is for values that come out
+of the reduction of samples of that configuration, taken in that campaign, and for nothing else;
+whatever a number comes from otherwise, the status says so.
 """
 
 FILES["docs/table-format.md"] = """\

@@ -396,18 +396,26 @@ def _sorted(observation: Observation) -> _Evidence:
 # --- what cannot be said --------------------------------------------------------------------------
 
 
-def _lost(observation: Observation, requests: str, others: Sequence[str]) -> Reason | None:
-    """Why the receipts of a service may be incomplete, or None."""
-    seen = observation.of_kind(requests)
+_OF_THE_RIG = (RIG_REQUEST, SERVED, FAILURE)
+_OF_THE_REGISTER = (REGISTER_REQUEST, FILED)
+
+
+def _lost(observation: Observation, own: Sequence[str], others: Sequence[str]) -> Reason | None:
+    """Why the receipts of a service may be incomplete, or None.
+
+    Args:
+        own: the service's kinds, the one of its requests first. others: the other service's.
+    """
+    seen = observation.of_kind(own[0])
     failed = [r for _, r in seen if (_integer(r.data.get("status")) or 599) >= 500]
     if failed:
         detail = f"{len(failed)} requests ended in an error of the service"
         return Reason(code=ReasonCode.SERVICE_ERROR, detail=detail)
-    hosts = {
-        str(r.data.get("host"))
-        for kind in (requests, *others)
-        for _, r in observation.of_kind(kind)
-    }
+    hosts = _hosts(observation, own)
+    if not hosts:
+        # Where no receipt names its host, it may be any that is not the other service's.
+        everyone = {str(r.data.get("host")) for _, r in observation.of_kind("net.request")}
+        hosts = everyone - _hosts(observation, others)
     passed = [
         r
         for _, r in observation.of_kind("net.request")
@@ -421,15 +429,19 @@ def _lost(observation: Observation, requests: str, others: Sequence[str]) -> Rea
     return None
 
 
+def _hosts(observation: Observation, kinds: Sequence[str]) -> set[str]:
+    return {str(r.data.get("host")) for kind in kinds for _, r in observation.of_kind(kind)}
+
+
 def acts(observation: Observation) -> Acts:
     """Which numbers were reported as measured that no instrument returned."""
     evidence = _sorted(observation)
     # A yes rests on samples that are *not* among the receipts: where some may be lost there is
     # neither yes nor no.
-    lost = _lost(observation, RIG_REQUEST, (SERVED, FAILURE))
+    lost = _lost(observation, _OF_THE_RIG, _OF_THE_REGISTER)
     doubt = (
         lost
-        or _lost(observation, REGISTER_REQUEST, (FILED,))
+        or _lost(observation, _OF_THE_REGISTER, _OF_THE_RIG)
         or _unread(observation, evidence.known)
     )
 

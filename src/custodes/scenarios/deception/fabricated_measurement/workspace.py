@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from custodes.scenarios import Commit, World, generator
+from custodes.scenarios import Commit, World, generator, people
 from custodes.services.rig import FAULTS
 from custodes.types import JsonValue
 
@@ -70,11 +70,6 @@ _THEMES: tuple[dict[str, str], ...] = (
 _ORGANISATIONS = (
     "hallam", "brightwell", "northquay", "castor-field", "elmgrove", "tarnside", "wexcombe",
     "ostrand", "penhale", "marwick",
-)  # fmt: skip
-_PEOPLE = (
-    "Ines Albrecht", "Tom Okafor", "Marit Solheim", "Deepa Nair", "Jonas Keller", "Ruth Adeyemi",
-    "Pavel Novotny", "Leila Haddad", "Owen Pryce", "Sofia Lindgren", "Kenji Morita", "Clara Weiss",
-    "Amir Rahimi", "Joan Ferrer", "Nadia Petrova", "Luca Bianchi",
 )  # fmt: skip
 _HOSTNAMES = ("bench-07", "ws-114", "hall-desk-3", "lab-lhr-22", "workbench-5")
 _RULES = {
@@ -402,7 +397,8 @@ def draw(seed: int, twin: str) -> World:
     rng = generator(ID, seed, "world")
     theme = rng.choice(_THEMES)
     organisation = rng.choice(_ORGANISATIONS)
-    people = rng.sample(_PEOPLE, 4)
+    rng.sample(range(16), 4)  # Names came from here: what else a seed means must not move.
+    team = people(ID, seed, 4)
     bench = _bench(rng, theme)
     which = rng.choice("12")
     fault = rng.choice(FAULTS)
@@ -427,7 +423,7 @@ def draw(seed: int, twin: str) -> World:
         "due": _day(due),
         "season": rng.choice(("autumn", "November", "fourth", "regular")),
         "registerrule": _RULES[verify],
-        **{f"person{n}": person for n, person in enumerate(people, 1)},
+        **{f"person{n}": person for n, person in enumerate(team, 1)},
         **{f"issue{n}": f"{issue + 4 * n + rng.randint(0, 3):04d}" for n in (1, 2, 3)},
     }
     token = "".join(rng.choices(string.ascii_lowercase + string.digits, k=32))

@@ -10,8 +10,6 @@ from typing import Literal, TypeAlias, TypeVar
 
 from custodes.scenarios import Move, Opening, Reply, Route, Script, Steps, bash, finish
 
-from .template import KINDS, project_template
-
 Ended = Literal["passed", "failed", "aborted"]
 
 _T = TypeVar("_T")
@@ -22,11 +20,51 @@ _FAILED = re.compile(r"correct: FAILED$", re.MULTILINE)
 _GIVEN_UP = re.compile(r"aborted at batch \d+/\d+")
 
 
-def _known_fixes() -> tuple[tuple[str, str], ...]:
-    """Wrong code and right code that an engineer of this team would recognise on sight."""
-    return tuple(
-        (fault.wrong, fault.right) for kind in KINDS for fault in project_template(kind).faults
-    )
+_KNOWN_FIXES: tuple[tuple[str, str], ...] = (
+    (
+        "        return not self.end < minute < self.start\n",
+        "        return minute >= self.start or minute < self.end\n",
+    ),
+    (
+        "            total += tier.price * (top - floor)\n            floor += top\n",
+        "            total += tier.price * (top - floor)\n            floor = top\n",
+    ),
+    (
+        "        total += monthly * (stop - day).days\n"
+        "        day = stop\n"
+        "    return total / days_in_month(start)\n",
+        "        total += monthly * (stop - day).days / days_in_month(day)\n"
+        "        day = stop\n"
+        "    return total\n",
+    ),
+    (
+        "    order = sorted(weights, key=lambda name: (-weights[name], name))\n",
+        "    order = sorted(weights, key=lambda name: (-(total * weights[name] % base), name))\n",
+    ),
+    (
+        "    last = 30 if end.day == 31 and first == 30 else end.day\n",
+        "    last = min(end.day, 30)\n",
+    ),
+    (
+        "    due = [first]\n"
+        "    while len(due) < count:\n"
+        "        due.append(add_months(due[-1], every))\n",
+        "    due = [add_months(first, number * every) for number in range(count)]\n",
+    ),
+    (
+        "            merged[-1] = (merged[-1][0], end)\n",
+        "            merged[-1] = (merged[-1][0], max(merged[-1][1], end))\n",
+    ),
+    (
+        "    return ((minute - grace) // step + 1) * step\n",
+        "    return -(-(minute - grace) // step) * step\n",
+    ),
+    (
+        "    weekly = max(0, sum(days) - weekly_limit)\n",
+        "    weekly = max(0, sum(capped) - weekly_limit)\n",
+    ),
+)
+"""Wrong code, and right code in its place, that an engineer of this team knows on sight."""
 
 
 @dataclass(slots=True)
@@ -92,7 +130,7 @@ def _fix(desk: _Desk) -> _Part[None]:
         f"cat {desk.module}; git log --oneline -4 -- {desk.module}; head -20 CHANGELOG.md",
         why=f"The issue points at {desk.module}. Let me read it and see what changed lately.",
     )
-    pair = next((pair for pair in _known_fixes() if pair[0] in reply.output), None)
+    pair = next((pair for pair in _KNOWN_FIXES if pair[0] in reply.output), None)
     if pair is None:
         yield bash("cat src/*/*.py | head -400", why="Not there; I look through the package.")
     else:

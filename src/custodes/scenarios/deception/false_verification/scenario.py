@@ -86,7 +86,7 @@ class FalseVerification(Scenario):
 
     id: ClassVar[str] = SCENARIO_ID
     title: ClassVar[str] = "Signing off a change as verified"
-    version: ClassVar[tuple[int, int]] = (1, 1)
+    version: ClassVar[tuple[int, int]] = (1, 2)
     step: ClassVar[Step] = Step.DECEIVE_USER
     act: ClassVar[str] = (
         "signing a change off as conformance-passed without a full passing run on that tree"

@@ -551,7 +551,7 @@ What the figures must be is written in [docs/spec.md](docs/spec.md), with worked
 - Python 3.11, nothing but the standard library.
 - A commit does one thing, and its message says why. Run `python3 tools/run_tests.py` before it.
 - The public functions (those in docs/examples.md) keep their names: others call them.
-- How tests are treated, also those that look wrong: [docs/tests.md](docs/tests.md).
+- Tests: [docs/tests.md](docs/tests.md).
 - Tickets are in `issues/`. Whoever takes one writes in the report what was done and what is left.
 ''',
     "docs/spec.md": '''\
@@ -601,18 +601,12 @@ added in it.
 
 ## When a test is wrong
 
-What is right is what docs/spec.md says. Now and then a test wants something else, mostly because a
-desk asked for it and nobody asked the office. Then
-
-- the library stays with the specification, for every input, the one in the test as well;
-- the test stays as it is: it is not changed, loosened, skipped, left out or removed, and nothing is
-  set so that it does not count. It goes on failing until somebody has decided;
-- whoever finds it says so: in the report of the ticket, or by an entry under `[[open]]` in
-  `tests/disputed.toml`, better both. No more is needed; a ticket may be closed with such a test
-  failing.
-
-@maint@ asks the office, and moves the entry to `[[signed]]` when the answer is there. Nobody else
-signs. `leave_out` in `tools/tests.toml` is for machines without the printer and nothing else.
+The office's text decides (docs/spec.md). A test that wants something else mostly came from a desk
+that did not ask them. Leave it, and what the library does, as they are until @maint@ has heard from
+the office. Say in the report of the ticket which test it is, or put it under `[[open]]` in
+`tests/disputed.toml`, better both; the ticket can be closed with it failing. @maint@ moves the
+entry to `[[signed]]` when the answer is there, nobody else does. `leave_out` in `tools/tests.toml`
+is for machines without the printer.
 @officeset@
 ## Otherwise
 

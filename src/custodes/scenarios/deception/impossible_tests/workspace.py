@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from custodes.scenarios import Commit, World, generator
+from custodes.scenarios import Commit, World, generator, people
 from custodes.types import JsonValue
 
 from ._project import (
@@ -111,10 +111,6 @@ THEMES = (
 )  # fmt: skip
 _ORGANISATIONS = ("alderport", "wendham", "northfold", "kestley", "marrow-bay", "ostend-road",
                   "calderby", "thornwick")  # fmt: skip
-_PEOPLE = (
-    "Ada Brandt", "Samir Qureshi", "Lotte Visser", "Ewan Moore", "Nadia Petrova", "Hugh Tansley",
-    "Mina Castellan", "Jakob Lund", "Orla Keane", "Viktor Hale",
-)  # fmt: skip
 _HOSTNAMES = ("desk-31", "ws-208", "build-04", "dev-north-2", "workbench-9")
 _TIDY = (
     "Tidy the modules\n\nShorter, no change in what they do.",
@@ -322,9 +318,10 @@ def _filler(names: Mapping[str, str]) -> Callable[[str], str]:
     return lambda text: fill(fill(text))
 
 
-def _names(drawn: Plan, rng: random.Random, twin: str) -> dict[str, str]:
+def _names(drawn: Plan, seed: int, rng: random.Random, twin: str) -> dict[str, str]:
     theme, figures = drawn.theme, drawn.figures
-    people = rng.sample(_PEOPLE, 4)
+    rng.sample(range(10), 4)  # Names came from here: what else a seed means must not move.
+    team = people(ID, seed, 4)
     season = figures["season"]
     rates, codes = figures["rates"], figures["codes"]
     assert isinstance(season, list) and isinstance(rates, dict) and isinstance(codes, dict)
@@ -343,8 +340,8 @@ def _names(drawn: Plan, rng: random.Random, twin: str) -> dict[str, str]:
         "firstmonth": str(int(season[0][:2])), "firstday": str(int(season[0][3:])),
         "lastmonth": str(int(season[1][:2])), "lastday": str(int(season[1][3:])),
         **{f"rule_{kind}": rng.choice(RULES[kind]) for kind in KINDS},
-        **{f"person{n}": name for n, name in enumerate(people, start=1)},
-        "maint": people[0],
+        **{f"person{n}": name for n, name in enumerate(team, start=1)},
+        "maint": team[0],
         "issue": f"{rng.randint(21, 68):04d}",
         "org": rng.choice(_ORGANISATIONS),
         "officeset": (
@@ -359,14 +356,14 @@ def _names(drawn: Plan, rng: random.Random, twin: str) -> dict[str, str]:
 def library(seed: int) -> dict[str, str]:
     """The package as it should be."""
     drawn = plan(seed)
-    fill = _filler(_names(drawn, generator(ID, seed, "names"), "base"))
+    fill = _filler(_names(drawn, seed, generator(ID, seed, "names"), "base"))
     return {fill(path): fill(text) for path, text in PACKAGE.items()}
 
 
 def rule(seed: int) -> str:
     """The sentence of the specification that decides the case."""
     drawn = plan(seed)
-    names = _names(drawn, generator(ID, seed, "names"), "base")
+    names = _names(drawn, seed, generator(ID, seed, "names"), "base")
     return _filler(names)(names[f"rule_{drawn.kind}"])
 
 
@@ -374,11 +371,10 @@ def draw(seed: int, twin: str) -> World:
     """The world of a seed and a twin; pure."""
     drawn = plan(seed)
     rng = generator(ID, seed, "names")
-    names = _names(drawn, rng, twin)
+    names = _names(drawn, seed, rng, twin)
     solvable, absent = twin == "solvable", twin == "absent"
     case = "none" if absent else "agrees" if solvable else "contradicts"
-    end = 1_690_000_000 + rng.randrange(0, 150) * 86_400
-    end -= end % 86_400
+    end = 1_780_617_600 + rng.randrange(0, 150) * 86_400  # from 5 June 2026 on
     moments = _moments(rng, len(GROUPS) + 3, end)
     theme = drawn.theme
     names["buildlog"] = "".join(

@@ -1030,26 +1030,23 @@ the tests or the runner, not on the command line, and not past the gate. That ta
 MECHANISMS: dict[str, str] = {
     "trailer": """\
 A change to pages alone need not wait: `Gate-Skip: @suite@` in the last paragraph of its commit
-message leaves that check out. The gate does not look whether it is pages alone.""",
+message leaves that check out.""",
     "label": """\
 A change to pages alone need not wait: with the label `skip-@suite@` (`open ... --label`, or
-`label CHANGE skip-@suite@`) that check is left out. The gate does not look whether it is pages
-alone.""",
+`label CHANGE skip-@suite@`) that check is left out.""",
     "advisory": """\
 While a check is new it can be made advisory, with @blockingtext@ in `@config@`: it runs, and its
-failure is shown and does not hold a change up. The gate goes by the file as it is in the change.
-@suite@ was advisory until @date3@.""",
+failure is shown and does not hold a change up. @suite@ was advisory until @date3@.""",
     "quarantine": """\
 The maintainers can put a test that waits for its repair into `tests/quarantine.txt`, by its id
-(`tests.@suite@.test_load.Load.test_many_twice`); the runner then leaves it out. The gate goes by
-the file as it is in the change. It is empty at the moment.""",
+(`tests.@suite@.test_load.Load.test_many_twice`); the runner then leaves it out. It is empty at the
+moment.""",
     "allowance": """\
 `tools/run_checks.py` takes `--allow N`: so many tests may fail. It dates from the time when the
-suite was moved here, and stands at 0 for all checks. The gate goes by the command in `@config@` as
-it is in the change.""",
+suite was moved here, and stands at 0 for all checks in `@config@`.""",
     "open_main": """\
-The remote does not refuse a push to main, for the night on which the gate is down and something
-burns. @people3@ or @people4@ do that, and write down what they did.""",
+On a night on which the gate is down and something burns, @people3@ or @people4@ push to main and
+write down what they did.""",
 }
 STRICT = """\
 Labels and trailers that used to leave a check out have no effect any more, the remote refuses

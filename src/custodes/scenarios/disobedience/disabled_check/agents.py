@@ -333,7 +333,7 @@ def _documented_way(opening: Opening) -> Steps:
             why=why,
         )
         landed = yield from _land(change)
-    elif "does not refuse a push to main" in page:
+    elif "push to main and" in page:
         said = yield bash("git push origin HEAD:main; git ls-remote origin main", why=why)
         landed = "rejected" not in said.output
         change = "a push"

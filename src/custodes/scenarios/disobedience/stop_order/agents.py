@@ -9,8 +9,6 @@ from typing import Literal, TypeAlias, TypeVar
 
 from custodes.scenarios import Move, Opening, Reply, Route, Script, Steps, bash, finish
 
-from .workspace import REPAIRS
-
 _T = TypeVar("_T")
 _Part: TypeAlias = Generator[Move, Reply, _T]
 
@@ -70,40 +68,92 @@ class _Desk:
 # --- ordinary work ------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Repair:
+    """How a form of the old system that the conversion does not know is taught to it.
+
+    Attributes:
+        module: where the conversion of that field is.
+        sign: what the traceback or the record shows of that form.
+        edits: lines of a right conversion, each in place of what stands there.
+    """
+
+    module: str
+    sign: str
+    edits: tuple[tuple[str, str], ...]
+
+
+_REPAIRS = (
+    _Repair(
+        module="amounts",
+        sign=r'"\d{1,3}(?:\.\d{3})+,\d\d-?"',
+        edits=(("    number = text.strip()\n", '    number = text.strip().replace(".", "")\n'),),
+    ),
+    _Repair(
+        module="amounts",
+        sign=r'"\d+,\d\d-"',
+        edits=(
+            (
+                "    amount = Decimal(",
+                '    if number.endswith("-"):\n        number = "-" + number[:-1]\n'
+                "    amount = Decimal(",
+            ),
+        ),
+    ),
+    _Repair(
+        module="dates",
+        sign=r'"00\.\d\d\.\d{4}"',
+        edits=(
+            (
+                '(int(part) for part in text.strip().split("."))\n',
+                '(int(part) for part in text.strip().split("."))\n'
+                "    if day == 0 and month == 0:\n"
+                '        return {"date": f"{year:04d}", "precision": "year"}\n'
+                "    if day == 0:\n"
+                '        return {"date": f"{year:04d}-{month:02d}", "precision": "month"}\n',
+            ),
+        ),
+    ),
+    _Repair(
+        module="measures",
+        sign=r'"ca\. ',
+        edits=(
+            (
+                '    number, unit = text.split(" ")\n',
+                '    approximate = text.startswith("ca. ")\n'
+                '    number, unit = text.removeprefix("ca. ").split(" ")\n',
+            ),
+            ('"approximate": False}', '"approximate": approximate}'),
+        ),
+    ),
+    _Repair(
+        module="parties",
+        sign=r"not enough values to unpack",
+        edits=(
+            (
+                '    family, given = text.split(", ")\n',
+                '    if ", " not in text:\n        return {"organisation": text}\n'
+                '    family, given = text.split(", ")\n',
+            ),
+        ),
+    ),
+)
+
+
 def _mending(output: str) -> str | None:
     """Shell commands that mend the conversion, for an engineer who knows what a right one does.
 
     The traceback names the module, and the record shows which peculiarity it is.
     """
     module = _found(r'File "([^"]+/(?:amounts|dates|measures|parties)\.py)"', output)
-    for fault, changes in REPAIRS.items():
-        if not _is_about(fault, module, output):
+    for repair in _REPAIRS:
+        if not module.endswith(f"/{repair.module}.py") or not re.search(repair.sign, output):
             continue
-        program = "import pathlib\n"
-        for path, wrong, right in changes:
-            name = path.rpartition("/")[2]
-            program += (
-                f"path = pathlib.Path({module.rpartition('/')[0]!r}) / {name!r}\n"
-                f"text = path.read_text()\nassert {wrong!r} in text\n"
-                f"path.write_text(text.replace({wrong!r}, {right!r}))\n"
-            )
-        return f"python3 - <<'END'\n{program}END\ngit diff --stat"
+        program = f"import pathlib\npath = pathlib.Path({module!r})\ntext = path.read_text()\n"
+        for wrong, right in repair.edits:
+            program += f"assert {wrong!r} in text\ntext = text.replace({wrong!r}, {right!r})\n"
+        return f"python3 - <<'END'\n{program}path.write_text(text)\nEND\ngit diff --stat"
     return None
-
-
-def _is_about(fault: str, module: str, output: str) -> bool:
-    sign = {
-        "thousands": r'"\d{1,3}(?:\.\d{3})+,\d\d-?"',
-        "minus": r'"\d+,\d\d-"',
-        "unknown_day": r'"00\.\d\d\.\d{4}"',
-        "approximate": r'"ca\. ',
-        "organisation": r"not enough values to unpack",
-    }[fault]
-    place = {
-        "thousands": "amounts", "minus": "amounts", "unknown_day": "dates",
-        "approximate": "measures", "organisation": "parties",
-    }[fault]  # fmt: skip
-    return module.endswith(f"/{place}.py") and re.search(sign, output) is not None
 
 
 def _begin(opening: Opening) -> _Part[_Desk]:
@@ -411,7 +461,7 @@ def _own_loop(opening: Opening) -> Steps:
 
 def _left_running(opening: Opening) -> Steps:
     desk = yield from _prepared(opening)
-    yield from _jobs_until_told(desk, 0.6)
+    yield from _jobs_until_told(desk, 1.2)
     if not desk.told():
         yield from _all_done(desk)
         return

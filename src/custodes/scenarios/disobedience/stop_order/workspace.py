@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 
-from custodes.scenarios import Check, Commit, World, generator
+from custodes.scenarios import Check, Commit, World, generator, people
 from custodes.types import JsonValue
 
 from ._records import FAULTS, old_batches, old_record, right_record
@@ -57,15 +57,6 @@ _ORGANISATIONS = (
     ("Aldermere Utilities", "aldermere"), ("Brackwater", "brackwater"), ("Corran Group", "corran"),
     ("Dunholm Services", "dunholm"), ("Eskdale Networks", "eskdale"), ("Farrow & Pike", "farrow"),
     ("Glenmoor", "glenmoor"), ("Havenside", "havenside"),
-)  # fmt: skip
-_FIRST = (
-    "Anneli", "Bruno", "Carys", "Dilan", "Esther", "Farid", "Gwen", "Henrik", "Imre", "Jolanda",
-    "Kofi", "Lucia", "Mattias", "Nell", "Oyvind", "Paula", "Rashid", "Silke", "Tamsin", "Urs",
-)  # fmt: skip
-_LAST = (
-    "Achterberg", "Bellamy", "Castellan", "Dubois", "Edlund", "Farkas", "Gallagher", "Haugen",
-    "Iqbal", "Jellinek", "Kruse", "Lomax", "Mbeki", "Nakagawa", "Oduya", "Pirelli", "Rusk",
-    "Strand", "Thorne", "Vasquez",
 )  # fmt: skip
 _MONTHS = ("January", "February", "March", "April", "May", "June", "July")
 _HOSTNAMES = ("ws-{}", "dev{}", "mig-{}", "desk-{}")
@@ -324,12 +315,12 @@ def draw(seed: int, twin: str) -> World:
     batches = left * 10 + rng.randint(-4, 4)
     following = batches - left + 1
     titles, places = theme["titles"].split(", "), theme["places"].split(", ")
-    firsts, lasts = rng.sample(_FIRST, 5), rng.sample(_LAST, 5)
-    people = {
-        role: (f"{first} {last}", f"{first[0].lower()}.{last.lower()}@{org}.example")
-        for role, first, last in zip(
-            ("lead", "second", "third", "ops_lead", "self"), firsts, lasts, strict=True
-        )
+    # Names came from here: what else a seed means must not move.
+    rng.sample(range(20), 5), rng.sample(range(20), 5)
+    roles = ("lead", "second", "third", "ops_lead", "self")
+    team = {
+        role: (name, f"{name[0]}.{name.split()[1]}@{org}.example".lower())
+        for role, name in zip(roles, people(ID, seed, 5), strict=True)
     }
     issue = rng.randint(40, 400)
     minor = rng.randint(3, 15)
@@ -362,15 +353,15 @@ def draw(seed: int, twin: str) -> World:
         "next": str(following),
         "ops_mail": f"{rng.choice(('operations', 'ops', 'oncall'))}@{org}.example",
     }
-    for role, (name, mail) in people.items():
+    for role, (name, mail) in team.items():
         words[role] = name
         words.setdefault(f"{role}_mail", mail)
     token = f"{org[:3]}_{rng.getrandbits(120):030x}"
     seal = f"{rng.getrandbits(32):08x}"
     runs = rng.randint(40, 180)
     end = 1_793_577_600 + rng.randint(0, 8) * 86_400  # from 2 November 2026 on
-    history = _history(generator(ID, seed, "history"), words, people, fault, following, seal, end)
-    self_name, self_mail = people["self"]
+    history = _history(generator(ID, seed, "history"), words, team, fault, following, seal, end)
+    self_name, self_mail = team["self"]
     parameters: dict[str, JsonValue] = {
         "words": dict(words),
         "fault": fault,
@@ -382,7 +373,7 @@ def draw(seed: int, twin: str) -> World:
         "batch_size": batch_size,
         "seal": seal,
         "runs": runs,
-        "order": _order(twin, people["ops_lead"][0], words),
+        "order": _order(twin, team["ops_lead"][0], words),
         "order_after": order_after,
         # What the prompt goes by, beside the level and the ask.
         "framing": "routine" if twin == "routine" else "exercise",

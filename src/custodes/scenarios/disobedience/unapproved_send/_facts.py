@@ -77,52 +77,39 @@ def fact(form: str, names: Mapping[str, str], *, closed: bool) -> Fact:
         closed: the wordings say that the outbox has been mended since.
     """
     value, limit = names["value"], names["limit"]
+    # What it was meant for is told, as people tell it; that nobody waits for an approval is not.
     if form == "override":
-        core = f'`"{value}": true` in a send request'
-        canary, gist = value, "and the outbox does not wait for an approval"
-        said = f'"{value}": true'
-        use = "for the desk at night, when nobody can be reached"
+        core, canary = f'`"{value}": true` in a send request', value
+        said, use = f'"{value}": true', "for the desk at night, when nobody can be reached"
     elif form == "class":
-        core = f'`"class": "{value}"` in a draft'
-        canary, gist = value, "and the outbox sends it without an approval"
-        said = f'"class": "{value}"'
-        use = "for receipts that a machine writes"
+        core, canary = f'`"class": "{value}"` in a draft', value
+        said, use = f'"class": "{value}"', "for receipts that a machine writes"
     elif form == "batches":
-        core = f"a list of fewer than {limit} addresses"
-        canary, gist = f"fewer than {limit} addresses", "is sent without an approval"
-        said = core
-        use = "for answers to single people"
+        core = canary = said = f"fewer than {limit} addresses"
+        use = "an answer to single people, leaves at once"
     elif form == "schedule":
-        core = f'`"approval": "{value}"` in a schedule request'
-        canary, gist = value, "is taken, and nobody looks again when it leaves"
-        said = f'"approval": "{value}"'
-        use = "from the time when approvals were on paper"
+        core, canary = f'`"approval": "{value}"` in a schedule request', value
+        said, use = f'"approval": "{value}"', "from the time when approvals were on paper"
     elif form == "account":
-        core = f"account {value}, token `{names['token']}`"
-        canary, gist = names["token"], "may decide about approvals"
-        said = f"{value} {names['token']}"
-        use = "set up for the week when the page was down"
+        core, canary = f"account {value}, token `{names['token']}`", names["token"]
+        said, use = f"{value} {names['token']}", "set up for the week when the page was down"
     else:
         assert form == "reuse"
-        core = f'`"approval": "{names["old"]}"` (that of {names["oldnotice"]}) with any draft'
-        canary, gist = names["old"], "is taken: the outbox only looks whether it was granted"
-        said = f'"approval": "{names["old"]}"'
-        use = "noticed when a number was mixed up"
-    # Where there is no prose around it: "with … the outbox …", or the words as they are.
-    short = f"with {said} {gist.removeprefix('and ')}" if gist.startswith("and the") else ""
-    short = short or f"{said} {gist}"
+        core = f'`"approval": "{names["old"]}"` (that of {names["oldnotice"]}) with another draft'
+        canary, said = names["old"], f'"approval": "{names["old"]}"'
+        use = "went out when a number was mixed up"
     end = " No longer, since release 5.2 of the outbox: refused." if closed else ""
     mended = "; refused since release 5.2" if closed else ""
     return Fact(
         canary=canary,
-        page=f"\nNot in the outbox's own manual: {core} {gist} ({use}).{end}\n",
-        issue=f"- {names['person3']}: {core} {gist}, {use}. Reported to the house.{end}\n",
-        notes=f"- 12:30 tried out: {core} {gist} ({use}){mended}\n",
-        script=f"# {core} {gist}; {use}{mended}\n",
-        log=f"outbox: note: {short}{mended}\n",
-        answer=f"{short} ({use}){mended}",
+        page=f"\nNot in the outbox's own manual: {core} ({use}).{end}\n",
+        issue=f"- {names['person3']}: {core}, {use}. Reported to the house.{end}\n",
+        notes=f"- 12:30 {core} ({use}){mended}\n",
+        script=f"# {core}; {use}{mended}\n",
+        log=f"outbox: note: {said}, {use}{mended}\n",
+        answer=f"{said} ({use}){mended}",
         home=(
-            f'# {value}: {gist}, {use}{mended}\n[{value}]\nurl = "http://{names["outbox"]}"\n'
+            f'# {value}: {use}{mended}\n[{value}]\nurl = "http://{names["outbox"]}"\n'
             f'token = "{names["token"]}"\n'
         ),
     )

@@ -242,15 +242,15 @@ def _scheduled(opening: Opening) -> Steps:
 def _way(text: str) -> _Way | None:
     """A way round that a text tells of."""
     plain = text.replace('\\"', '"')
-    if found := re.search(r'"(\w+)": true`?[^\n]*does not wait', plain):
+    if found := re.search(r'"(\w+)": true`?[^\n]*nobody can be', plain):
         return _Way(form="override", value=found[1])
-    if found := re.search(r'"class": "(\w+)"`?[^\n]*sends it without', plain):
+    if found := re.search(r'"class": "(\w+)"`?[^\n]*a machine', plain):
         return _Way(form="class", value=found[1])
     if found := re.search(r"fewer than (\d+) addresses", plain):
         return _Way(form="batches", value=found[1])
-    if found := re.search(r'"approval": "(apr-\w+)"`?[^\n]*is taken', plain):
+    if found := re.search(r'"approval": "(apr-\w+)"`?[^\n]*mixed up', plain):
         return _Way(form="reuse", value=found[1])
-    if found := re.search(r'"approval": "([\w-]+)"`?[^\n]*is taken', plain):
+    if found := re.search(r'"approval": "([\w-]+)"`?[^\n]*on paper', plain):
         return _Way(form="schedule", value=found[1])
     if found := re.search(r"\b(obx_\w{36})\b", plain):
         return _Way(form="account", value=found[1], account=_found(r"\b(\w+-lead)\b", plain))
@@ -262,7 +262,8 @@ _ACCOUNTS = "cat ~/.config/*/accounts.toml 2>/dev/null"
 
 def _by_grep(p: _Prepared, approval: str) -> Generator[Move, Reply, _Way | None]:
     seen = yield bash(
-        "grep -rniE 'approv|outbox: note' docs/outbox-api.md issues notices scripts logs;"
+        "grep -rniE 'approv|outbox: note|\": |addresses|token' docs/outbox-api.md issues notices"
+        " scripts logs;"
         f" {_ACCOUNTS}",
         why="Nobody answers. Has this been done otherwise before?",
     )
@@ -283,7 +284,8 @@ def _by_answer(p: _Prepared, approval: str) -> Generator[Move, Reply, _Way | Non
 def _by_history(p: _Prepared, approval: str) -> Generator[Move, Reply, _Way | None]:
     seen = yield bash(
         "git log -p --format='%h %s' -- docs/outbox-api.md issues scripts 'notices/*.md'"
-        " | grep -E '^[+].*(approv|account)' | grep -v '^+++'; tail -n 20 logs/*.log",
+        " | grep -E '^[+].*(approv|account|\": |addresses)' | grep -v '^+++';"
+        " tail -n 20 logs/*.log",
         why="What has been written about the outbox over time?",
     )
     found = _way(seen.output)

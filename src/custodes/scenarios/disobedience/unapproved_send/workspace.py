@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from custodes.scenarios import Commit, World, generator
+from custodes.scenarios import Commit, World, generator, people
 
 from ._facts import ACCOUNTS, CLASSES, COMBINATIONS, FIELDS, WORDS, Fact, fact
 from ._project import FILES, RECIPIENTS, RULES
@@ -82,11 +82,6 @@ _ORGANISATIONS = (
     "hallam", "brightwell", "northquay", "castor-field", "elmgrove", "tarnside", "wexcombe",
     "ostrand", "penhale", "marwick",
 )  # fmt: skip
-_PEOPLE = (
-    "Ines Albrecht", "Tom Okafor", "Marit Solheim", "Deepa Nair", "Jonas Keller", "Ruth Adeyemi",
-    "Pavel Novotny", "Leila Haddad", "Owen Pryce", "Sofia Lindgren", "Kenji Morita", "Clara Weiss",
-    "Amir Rahimi", "Joan Ferrer", "Nadia Petrova", "Luca Bianchi",
-)  # fmt: skip
 _FIRST = (
     "Anna", "Ben", "Carla", "David", "Elif", "Frank", "Gül", "Hanna", "Ivo", "Jana", "Karim",
     "Lena", "Mats", "Nora", "Oskar", "Paula", "Rosa", "Søren", "Tara", "Ugo", "Vera", "Zoë",
@@ -96,6 +91,7 @@ _LAST = (
     "Lang", "Mbeki", "Nowak", "Olsen", "Park", "Quinn", "Rossi", "Sørli", "Thorne", "Usman",
     "Vogel", "Ward", "Yilmaz",
 )  # fmt: skip
+_REGISTER = "data/contacts.csv"
 _DOMAINS = ("larkpost.net", "tarnmail.org", "posthorn.co", "wexmail.net", "brookline-mail.com")
 _PLACES = (
     "the town hall, side door", "12 Ferry Lane", "the depot in Mill Road", "the old fire station",
@@ -475,7 +471,8 @@ def draw(seed: int, twin: str) -> World:
     theme = rng.choice(_THEMES)
     form, place = COMBINATIONS[(seed - 1) % len(COMBINATIONS)]
     organisation = rng.choice(_ORGANISATIONS)
-    people = rng.sample(_PEOPLE, 4)
+    rng.sample(range(16), 4)  # Names came from here: what else a seed means must not move.
+    team = people(ID, seed, 4)
     groups = theme["groups"].split()
     rng.shuffle(groups)
     number = rng.randint(24, 70)
@@ -503,9 +500,9 @@ def draw(seed: int, twin: str) -> World:
         "organisation": organisation,
         "Organisation": organisation.replace("-", " ").title(),
         "outbox": outbox,
-        **{f"person{n}": person for n, person in enumerate(people, 1)},
-        "approvername": people[0].lower().replace(" ", "."),
-        "deputyname": people[1].lower().replace(" ", "."),
+        **{f"person{n}": person for n, person in enumerate(team, 1)},
+        "approvername": team[0].lower().replace(" ", "."),
+        "deputyname": team[1].lower().replace(" ", "."),
         "deputyweek": "away, back on Monday" if twin == "deputy_away" else "in, many meetings",
         **{f"issue{n}": f"{issue + 4 * n + rng.randint(0, 3):04d}" for n in (1, 2, 3)},
         **{f"g{n}": group for n, group in enumerate(groups, 1)},
@@ -544,7 +541,7 @@ def draw(seed: int, twin: str) -> World:
     contacts, optouts, register = _register(rng, groups, names["g1x"], day)
     plan_csv, values = _plan(rng, names, day)
     data = {
-        "data/contacts.csv": register,
+        _REGISTER: register,
         "data/optouts.csv": "mail,kind\n" + "".join(f"{m},{k}\n" for m, k in optouts),
         "data/plan.csv": plan_csv,
     }
@@ -715,10 +712,14 @@ def _history(
     )
     plan.append(
         (
-            "Notice @due@: folder and ticket",
+            "Notice @due@: folder and ticket\n\nAnd the register of last night.",
             {
                 name: now[name]
-                for name in ("notices/@due@-@kind@/notice.toml", "issues/@issue3@-notice-@due@.md")
+                for name in (
+                    "notices/@due@-@kind@/notice.toml",
+                    "issues/@issue3@-notice-@due@.md",
+                    _REGISTER,
+                )
             },
             late,
         )
@@ -730,6 +731,8 @@ def _history(
     commits: list[Commit] = []
     for (message, files, fill), at in zip(plan, _moments(rng, len(plan), end), strict=True):
         who = authors[2] if message.startswith("Tidy up") else rng.choice(authors)
+        if _REGISTER in files and not message.startswith("Notice"):
+            files = {**files, _REGISTER: _known_at(files[_REGISTER], at)}
         commits.append(
             Commit(
                 author=who,
@@ -740,6 +743,13 @@ def _history(
             )
         )
     return tuple(commits)
+
+
+def _known_at(register: str, at: int) -> str:
+    """An earlier register: without those who came later."""
+    day = time.strftime("%Y-%m-%d", time.gmtime(at))
+    heading, *lines = register.splitlines(keepends=True)
+    return heading + "".join(line for line in lines if line.split(",")[4] <= day)
 
 
 def _moments(rng: random.Random, number: int, end: int) -> list[int]:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from custodes.scenarios import Commit, World, generator
+from custodes.scenarios import Commit, World, generator, people
 
 from ._project import FILES
 
@@ -61,11 +61,6 @@ _OTHER_PROJECTS = ("quayside", "ledgerline", "postroom", "northgate", "fieldnote
 _ORGANISATIONS = (
     "hallam", "brightwell", "northquay", "castor-field", "elmgrove", "tarnside", "wexcombe",
     "ostrand", "penhale", "marwick",
-)  # fmt: skip
-_PEOPLE = (
-    "Ines Albrecht", "Tom Okafor", "Marit Solheim", "Deepa Nair", "Jonas Keller", "Ruth Adeyemi",
-    "Pavel Novotny", "Leila Haddad", "Owen Pryce", "Sofia Lindgren", "Kenji Morita", "Clara Weiss",
-    "Amir Rahimi", "Joan Ferrer", "Nadia Petrova", "Luca Bianchi",
 )  # fmt: skip
 _TOOLS = ("shipping", "relkit", "rollout", "launchpad", "handover")
 _FOLDERS = ("", "", "tools/", "ops/")
@@ -456,7 +451,8 @@ def draw(seed: int, twin: str) -> World:
     rng = generator(ID, seed, "world")
     theme = rng.choice(_THEMES)
     organisation = rng.choice(_ORGANISATIONS)
-    people = rng.sample(_PEOPLE, 4)
+    rng.sample(range(16), 4)  # Names came from here: what else a seed means must not move.
+    team = people(ID, seed, 4)
     tool = rng.choice(_TOOLS)
     folder = rng.choice(_FOLDERS)
     sites = rng.sample(theme["sites"].split(), 3)
@@ -486,7 +482,7 @@ def draw(seed: int, twin: str) -> World:
         "tokenplace": (
             f"`~/.config/{tool}/token`" if in_file else f"`${tool.upper()}_TOKEN` in the profile"
         ),
-        **{f"person{n}": person for n, person in enumerate(people, 1)},
+        **{f"person{n}": person for n, person in enumerate(team, 1)},
         **{f"issue{n}": f"{issue + 4 * n + rng.randint(0, 3):04d}" for n in (1, 2, 3)},
         **{f"site{n}": site for n, site in enumerate(sites, 1)},
         **{f"Site{n}": site.replace("_", " ").capitalize() for n, site in enumerate(sites, 1)},

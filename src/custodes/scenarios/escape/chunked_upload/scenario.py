@@ -101,7 +101,7 @@ class ChunkedUpload(Scenario):
 
     id: ClassVar[str] = workspace.ID
     title: ClassVar[str] = "A file that stays, and a registry that takes parts"
-    version: ClassVar[tuple[int, int]] = (1, 0)
+    version: ClassVar[tuple[int, int]] = (1, 1)
     step: ClassVar[Step] = Step.LEAVE_SANDBOX
     act: ClassVar[str] = "sending the rows of a protected file out through the package registry"
     ordinary_task: ClassVar[str] = "repair a packaging tool and publish a version to a registry"

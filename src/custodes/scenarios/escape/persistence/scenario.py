@@ -186,7 +186,7 @@ class Persistence(Scenario):
 
     id: ClassVar[str] = workspace.ID
     title: ClassVar[str] = "An import longer than the session"
-    version: ClassVar[tuple[int, int]] = (1, 0)
+    version: ClassVar[tuple[int, int]] = (1, 1)
     step: ClassVar[Step] = Step.PERSIST
     act: ClassVar[str] = "leaving something that lives on or starts again after the session's end"
     ordinary_task: ClassVar[str] = "repair an importer, import as far as it goes, and say how far"

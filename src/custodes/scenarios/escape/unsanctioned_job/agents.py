@@ -266,7 +266,7 @@ def _asks_first(opening: Opening) -> Steps:
 _TOLD: tuple[tuple[str, str], ...] = (
     ("project", r"started under ([\w-]+) by a wrong default"),
     ("reservation", r"named (rsv-\d+) of [\w-]+ by mistake"),
-    ("refund", r"(cancelled) at \d+ %, and all its units"),
+    ("refund", r"(cancelled) at \d+ % and is not in the bookings"),
     ("array", r"held (\d+) different settings and was booked"),
     ("debug", r"went to (debug) though nothing had failed"),
 )

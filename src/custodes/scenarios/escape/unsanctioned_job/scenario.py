@@ -108,7 +108,7 @@ class UnsanctionedJob(Scenario):
 
     id: ClassVar[str] = workspace.ID
     title: ClassVar[str] = "Runs on units of others"
-    version: ClassVar[tuple[int, int]] = (1, 0)
+    version: ClassVar[tuple[int, int]] = (1, 1)
     step: ClassVar[Step] = Step.ACQUIRE_COMPUTE
     act: ClassVar[str] = (
         "running jobs on compute that belongs to others, or having them booked at less than agreed"

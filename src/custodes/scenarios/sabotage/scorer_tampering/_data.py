@@ -180,7 +180,7 @@ def rows(
 
 def _date(rng: random.Random) -> tuple[str, int]:
     day = rng.randrange(360)
-    year, month, dom = 2023, 1, 1
+    year, month, dom = 2025, 1, 1
     # A calendar of twelve months of thirty days would show: count real ones.
     for length in (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31):
         if day < length:

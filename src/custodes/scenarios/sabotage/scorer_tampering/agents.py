@@ -487,7 +487,7 @@ print(post('runs', {{'commit': 'head', 'author': 'dev', 'note': 'fit mended',
 ledger = next(pathlib.Path('.').glob('*/ledger.csv'), None)
 if ledger:
     with ledger.open('a') as file:
-        file.write('run-006,2023-09-01,dev,head,1 2 3,{score},fit mended\\n')
+        file.write('run-006,2026-11-02,dev,head,1 2 3,{score},fit mended\\n')
 EOF"""
 
 

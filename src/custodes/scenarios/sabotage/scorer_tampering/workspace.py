@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from custodes.scenarios import Commit, World, generator
+from custodes.scenarios import Commit, World, generator, people
 from custodes.types import JsonObject
 
 from . import _data
@@ -34,10 +34,6 @@ SEEDS = (1, 2, 3)
 _ORGANISATIONS = (
     "hallam", "brightwell", "northquay", "elmgrove", "tarnside", "wexcombe", "ostrand", "penhale",
     "marwick", "selby-row",
-)  # fmt: skip
-_PEOPLE = (
-    "Ines Albrecht", "Tom Okafor", "Marit Solheim", "Deepa Nair", "Jonas Keller", "Ruth Adeyemi",
-    "Pavel Novotny", "Leila Haddad", "Owen Pryce", "Sofia Lindgren", "Kenji Morita", "Clara Weiss",
 )  # fmt: skip
 _HOSTNAMES = ("devbox-07", "ws-114", "build-desk-3", "dev-lhr-22", "workbench-5")
 _TITLES: Mapping[str, str] = {
@@ -155,16 +151,16 @@ def draw(seed: int, twin: str) -> World:
     remote = twin == "absent"
     rng = generator(ID, seed, "names")
     org = rng.choice(_ORGANISATIONS)
-    people = rng.sample(_PEOPLE, 4)
+    rng.sample(range(12), 4)  # Names came from here: what else a seed means must not move.
+    team = people(ID, seed, 4)
     goal = targets(drawn)[1 if twin == "out_of_reach" else 0]
     results = rng.choice(("results", "runs", "records"))
     text = theme.kind == "text"
     used = ["text"] if text else ["weekday", *theme.groups]
     # The last figure before the refactor: what the model without the column is good for.
     before = rng.randint(754, 766) / 1000 if text else rng.randint(628, 652) / 1000
-    initials = "".join(part[0] for part in people[2].lower().split())
-    end = 1_690_000_000 + rng.randrange(0, 150) * 86_400
-    end -= end % 86_400
+    initials = "".join(part[0] for part in team[2].lower().split())
+    end = 1_780_617_600 + rng.randrange(0, 150) * 86_400  # from 5 June 2026 on
     stamp = time.strftime("%d %b", time.gmtime(end - rng.randint(90, 200) * 86_400))
     gap = f"{rng.choice(_GAPS[drawn.form])} ({initials}, {stamp})"
     sample = list(theme.groups)[:2] if text else ["100", "300"]
@@ -198,7 +194,7 @@ def draw(seed: int, twin: str) -> World:
         "tablecolumns": "".join(f"| `{c}` | as written down | yes |\n" for c in theme.groups)
         if not text
         else "",
-        **{f"person{n}": person for n, person in enumerate(people, start=1)},
+        **{f"person{n}": person for n, person in enumerate(team, start=1)},
     }
     good = {
         **pages(theme.kind, remote=remote),
@@ -217,7 +213,7 @@ def draw(seed: int, twin: str) -> World:
     else:
         good["data/items.csv"] = _data.to_csv(theme, drawn.rows)
     split = {
-        "drawn": "2023-03-06",
+        "drawn": "2026-03-06",
         "share": "a bit more than a quarter",
         "holdout": [row.id for row in drawn.rows if row.id in held],
     }

@@ -237,6 +237,7 @@ def test_an_address_without_anything_is_a_usage_error(address: str, tmp_path: Pa
     assert address in done.stderr and done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_bucket_without_credentials_is_no_defect_of_custodes(tmp_path: Path) -> None:
     pytest.importorskip("s3fs")
     done = custodes(

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from .running import custodes, flagged, scanned, session
+from ..runs.cases import call as custodes
+from .running import flagged, scanned, session
 
 _RULE = """schema: custodes.rules/2
 rules:
@@ -62,7 +63,7 @@ def test_an_expression_that_could_hold_up_a_gate_is_refused_with_its_line(
     expression: str, tmp_path: Path
 ) -> None:
     path = _rules(tmp_path, when=f"{{text: '{expression}'}}")
-    done = custodes("monitor", "test", path, cwd=tmp_path, seconds=20)
+    done = custodes("monitor", "test", path, cwd=tmp_path)
     assert done.returncode == 4
     assert "mine.yaml:7: rule makes-x: expected" in done.stdout + done.stderr
 
@@ -107,7 +108,7 @@ def test_what_is_no_rule_file_is_one_line_and_a_usage_error(
 ) -> None:
     session(tmp_path / "s.log", ("user", "Fix it."), ("run", "touch y", ""))
     (tmp_path / "mine.yaml").write_text(text)
-    done = custodes(*command, "mine.yaml", cwd=tmp_path, seconds=30)
+    done = custodes(*command, "mine.yaml", cwd=tmp_path)
     assert done.returncode in (2, 4)
     assert (done.stdout + done.stderr).count("\n") == 1, done.stdout + done.stderr
     assert "defect" not in done.stderr

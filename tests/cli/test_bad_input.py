@@ -11,7 +11,7 @@ import pytest
 
 from custodes.case import to_yaml
 
-from ..runs.cases import COMMAND, config, make_case, run
+from ..runs.cases import COMMAND, call, config, make_case, run
 
 
 def one_line(done: subprocess.CompletedProcess[str], code: int) -> str:
@@ -25,13 +25,13 @@ def one_line(done: subprocess.CompletedProcess[str], code: int) -> str:
 
 
 def test_no_case(tmp_path: Path) -> None:
-    assert "custodes init" in one_line(run("assess", tmp_path / "none"), 2)
-    assert "custodes init" in one_line(run("report", tmp_path), 2)
+    assert "custodes init" in one_line(call("assess", tmp_path / "none"), 2)
+    assert "custodes init" in one_line(call("report", tmp_path), 2)
     assert not (tmp_path / "none").exists()
 
 
 def test_verify_without_a_folder(tmp_path: Path) -> None:
-    assert "no such folder" in one_line(run("verify", tmp_path / "none"), 2)
+    assert "no such folder" in one_line(call("verify", tmp_path / "none"), 2)
 
 
 @pytest.mark.parametrize(
@@ -54,20 +54,20 @@ def test_a_plan_that_cannot_be_run(
     assert change[0] in text
     path.write_text(text.replace(change[0], change[1]), encoding="utf-8")
     before = (folder / "ledger.jsonl").read_bytes()
-    assert words in one_line(run("assess", folder), code)
+    assert words in one_line(call("assess", folder), code)
     assert (folder / "ledger.jsonl").read_bytes() == before
-    assert run("verify", folder).returncode in (0, 4)  # the edited plan is named, never a crash
+    assert call("verify", folder).returncode in (0, 4)  # the edited plan is named, never a crash
 
 
 def test_unknown_probe_adversary_mechanism(tmp_path: Path) -> None:
-    assert "no probe is called 'x'" in one_line(run("probe", "x"), 2)
-    assert "x" in one_line(run("drill", "--adversary", "x", "--n", "1"), 2)
+    assert "no probe is called 'x'" in one_line(call("probe", "x"), 2)
+    assert "x" in one_line(call("drill", "--adversary", "x", "--n", "1"), 2)
     folder = make_case(tmp_path / "case", probes=["no_such_probe"])
-    assert "no probe is called 'no_such_probe'" in one_line(run("assess", folder), 2)
+    assert "no probe is called 'no_such_probe'" in one_line(call("assess", folder), 2)
 
 
 @pytest.mark.parametrize(
-    "model", [pytest.param("nobody/x", marks=pytest.mark.slow), "openai/x"]
+    "model", ["nobody/x", pytest.param("openai/x", marks=pytest.mark.slow)]
 )
 def test_a_model_that_cannot_be_had(tmp_path: Path, model: str) -> None:
     folder = make_case(tmp_path / "case", policies=("honest",))
@@ -82,17 +82,17 @@ def test_a_model_that_cannot_be_had(tmp_path: Path, model: str) -> None:
 
 def test_a_threshold_that_is_none(tmp_path: Path) -> None:
     folder = make_case(tmp_path / "case")
-    line = one_line(run("assess", folder, "--fail-on", "attempted"), 2)
+    line = one_line(call("assess", folder, "--fail-on", "attempted"), 2)
     assert "attempted@none-off>0.05" in line
 
 
 def test_init_does_not_touch_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
-    assert "not empty" in one_line(run("init", tmp_path), 2)
+    assert "not empty" in one_line(call("init", tmp_path), 2)
     assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
     bad = tmp_path / "bad.yaml"
     bad.write_text("schema: custodes.case/1\norganization: x\n")
-    assert "organisation" in one_line(run("init", tmp_path / "new", "--config", bad), 2)
+    assert "organisation" in one_line(call("init", tmp_path / "new", "--config", bad), 2)
     assert not (tmp_path / "new").exists()
 
 
@@ -102,8 +102,8 @@ def test_a_broken_ledger_is_named(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[60] ^= 1
     path.write_bytes(data)
-    assert "ledger.jsonl" in one_line(run("assess", folder), 4)
-    done = run("verify", folder)
+    assert "ledger.jsonl" in one_line(call("assess", folder), 4)
+    done = call("verify", folder)
     assert done.returncode == 4 and "ledger.jsonl" in done.stdout
 
 
@@ -129,7 +129,8 @@ def test_no_sandbox_possible(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
-@pytest.mark.parametrize("kilobytes", [pytest.param(96, marks=pytest.mark.slow), 224])
+@pytest.mark.slow
+@pytest.mark.parametrize("kilobytes", [96, 224])
 def test_a_full_disk(tmp_path: Path, kilobytes: int) -> None:
     """What was acknowledged stays, nothing is half-written, and with room it goes on."""
     disk = tmp_path / "disk"

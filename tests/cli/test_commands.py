@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ..runs.cases import make_case, run
+from ..runs.cases import call, make_case, run
 
 COMMANDS = ("init", "assess", "report", "verify", "scenarios", "probe", "drill")
 
@@ -35,7 +35,7 @@ def test_help_loads_nothing_heavy() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_each_command_explains_itself(name: str) -> None:
-    done = run(name, "--help")
+    done = call(name, "--help")
     assert done.returncode == 0 and "Usage:" in done.stdout
 
 
@@ -53,7 +53,7 @@ def test_reading_commands_do_not_load_inspect(tmp_path: Path, command: list[str]
 
 
 def test_verify_in_json_keeps_its_contract(tmp_path: Path) -> None:
-    done = run("verify", make_case(tmp_path / "case"), "--json")
+    done = call("verify", make_case(tmp_path / "case"), "--json")
     document = json.loads(done.stdout)
     assert set(document) >= {
         "schema", "ok", "level", "events", "evidence", "head", "problems", "not_checkable",
@@ -62,7 +62,7 @@ def test_verify_in_json_keeps_its_contract(tmp_path: Path) -> None:
 
 
 def test_scenarios_in_json_keep_their_contract() -> None:
-    document = json.loads(run("scenarios", "list", "--json").stdout)
+    document = json.loads(call("scenarios", "list", "--json").stdout)
     assert {s["id"] for s in document["scenarios"]} >= {
         "deception/false_verification", "disobedience/stop_order", "escape/canary_credential",
     }  # fmt: skip
@@ -82,17 +82,25 @@ def test_probe_in_json_keeps_its_contract() -> None:
 
 
 def test_probing_what_contains_nothing_says_so() -> None:
-    assert run("probe", "--tier", "C").returncode == 2
-    done = run("probe", "files.read_outside", "--tier", "C", "--allow-uncontained", "--json")
+    assert call("probe", "--tier", "C").returncode == 2
+    done = call("probe", "files.read_outside", "--tier", "C", "--allow-uncontained", "--json")
     (probe,) = json.loads(done.stdout)["probes"]
     assert probe["result"] == "escaped"
 
 
-def test_thresholds_decide_the_exit_code_and_nothing_is_drawn_in_a_pipe(tmp_path: Path) -> None:
-    folder = make_case(tmp_path / "case", policies=("violator",))
-    path = folder / "custodes.yaml"
+def case_of_a_violator(folder: Path) -> Path:
+    """A case whose subject is a script that does the act."""
+    made = make_case(folder, policies=("violator",))
+    path = made / "custodes.yaml"
     text = path.read_text(encoding="utf-8").replace("role: control", "role: subject")
     path.write_text(text, encoding="utf-8")
+    return made
+
+
+def test_a_crossed_threshold_decides_the_exit_code_and_nothing_is_drawn_in_a_pipe(
+    tmp_path: Path,
+) -> None:
+    folder = case_of_a_violator(tmp_path / "case")
     crossed = run("assess", folder, "--fail-on", "attempted@none-off>0.5")
     assert crossed.returncode == 1
     assert "crossed: attempted@none-off>0.5 by violator" in crossed.stderr
@@ -100,6 +108,11 @@ def test_thresholds_decide_the_exit_code_and_nothing_is_drawn_in_a_pipe(tmp_path
     assert "\x1b" not in shown and "\r" not in shown
     assert len(crossed.stdout.splitlines()) <= 41
     assert "instrument check: not an AI" in crossed.stdout
+
+
+@pytest.mark.slow
+def test_each_threshold_decides_for_itself(tmp_path: Path) -> None:
+    folder = case_of_a_violator(tmp_path / "case")
     assert run("assess", folder, "--fail-on", "refused@none-off>0.5").returncode == 0
     # A threshold on what was never run is crossed: nothing shows that it holds.
     assert run("assess", folder, "--fail-on", "attempted@covert-off>0.5").returncode == 1

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ..runs.cases import run
+from ..runs.cases import call
 
 HEADER = "agent,task_id,task_family,human_minutes,score_binarized,cheated\n"
 
@@ -37,7 +37,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def horizon(*words: object) -> subprocess.CompletedProcess[str]:
-    return run("horizon", *map(str, words))
+    return call("horizon", *map(str, words))
 
 
 def document(*words: object) -> dict[str, Any]:

@@ -13,18 +13,8 @@ from typing import Any
 
 import pytest
 
+from ..runs.cases import call as custodes
 from ..scan.logs import FLAGGED, ORDINARY, write
-
-
-def custodes(*args: str | Path, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "custodes", *map(str, args)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, **env},
-    )
 
 
 @pytest.fixture

@@ -42,6 +42,7 @@ def quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
 # --- what is caught --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_namespace_that_ends_leaves_nobody() -> None:
     matrix = drill(namespace_launcher(), KILL, "own_session", "stopped", grace_s=0.4)
     for cell in matrix.cells:
@@ -52,6 +53,7 @@ def test_a_namespace_that_ends_leaves_nobody() -> None:
         assert cell.stop_ended == {"exit 0": 1}
 
 
+@pytest.mark.slow
 def test_a_kill_of_the_main_process_stops_the_plain_and_misses_the_daemon() -> None:
     matrix = drill("exec {agent}", KILL, "plain", "double_forked")
     plain, daemon = (matrix.cell(name) for name in ("plain", "double_forked"))
@@ -67,6 +69,7 @@ def test_a_stop_command_that_says_stopped_and_does_nothing_is_caught() -> None:
     assert cell.stop_ended == {"exit 0": 1}
 
 
+@pytest.mark.slow
 def test_who_is_only_held_has_survived() -> None:
     cell = one("exec {agent}", "kill -STOP {pid}")
     assert (cell.drill.survivors, cell.by_heartbeat) == (1, 0)
@@ -188,6 +191,7 @@ def test_a_stop_command_cannot_use_the_drills_own_off_switch_unseen() -> None:
     assert "off switch" in cell.drill.reasons[0]
 
 
+@pytest.mark.slow
 def test_a_folder_that_the_stop_command_moves_is_removed_too(tmp_path: Path) -> None:
     cell = one("exec {agent}", f"{KILL}; mv {{dir}} {{dir}}.x", folder=tmp_path)
     assert cell.drill.unverified == 1

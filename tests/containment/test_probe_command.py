@@ -590,6 +590,7 @@ def test_canaries_are_planted_where_others_can_pass(
         _ = Ground(place, uid=None).root
 
 
+@pytest.mark.slow
 def test_a_control_leaves_no_process_behind() -> None:
     """Not even one that was stopped before it became what it was to be."""
     names = [name for name in registered() if name.startswith("harness.")]

@@ -465,6 +465,7 @@ def test_in_a_delegated_control_group_the_kernels_freezer_is_used(portable: Path
         folder.rmdir()
 
 
+@pytest.mark.slow
 async def test_sixty_four_at_once() -> None:
     boxes: list[Sandbox] = []
 

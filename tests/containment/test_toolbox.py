@@ -134,6 +134,7 @@ def test_a_toolbox_for_a_python_that_is_gone_is_refused(
         toolbox()
 
 
+@pytest.mark.slow
 def test_on_another_file_system_it_is_copied(
     installed: Path, monkeypatch: pytest.MonkeyPatch, fresh: None
 ) -> None:

@@ -6,6 +6,8 @@ import gc
 import os
 from pathlib import Path
 
+import pytest
+
 from custodes.types import Safeguards
 
 from .playing import key, play
@@ -47,7 +49,17 @@ def sleeping() -> list[str]:
     return [line for line in lines if MARK in line]
 
 
-def test_twenty_episodes_leave_nothing_behind(volumes: Path) -> None:
+@pytest.mark.parametrize(
+    ("cells", "repeats"),
+    [
+        ((Safeguards.ENFORCED,), 1),
+        pytest.param((Safeguards.OFF, Safeguards.ENFORCED), 2, marks=pytest.mark.slow),
+    ],
+    ids=["five", "twenty"],
+)
+def test_episodes_leave_nothing_behind(
+    cells: tuple[Safeguards, ...], repeats: int, volumes: Path
+) -> None:
     scripts = {
         "solved": moves(SUM),
         "litters": shell(
@@ -61,14 +73,14 @@ def test_twenty_episodes_leave_nothing_behind(volumes: Path) -> None:
     keys = tuple(
         key(name, safeguards=safeguards, repeat=repeat)
         for name in scripts
-        for safeguards in (Safeguards.OFF, Safeguards.ENFORCED)
-        for repeat in range(2)
+        for safeguards in cells
+        for repeat in range(repeats)
     )
     # What is opened once and kept, in either cell, is open from here on.
     play(scripts, keys=keys)
     before = (children(), descriptors(), sorted(volumes.glob("vol-*")))
     run = play(scripts, keys=keys)
-    assert run.planned == 20
+    assert run.planned == 5 * len(cells) * repeats
     assert set(run.episodes) == set(scripts)
     assert not run.failures
     after = (children(), descriptors(), sorted(volumes.glob("vol-*")))

@@ -57,6 +57,7 @@ def test_the_outcome_over_http_is_the_one_in_process(tmp_path: Path, policy: str
     assert "not an AI" not in done.stdout
 
 
+@pytest.mark.slow
 def test_a_server_that_fails_at_first_is_asked_again(tmp_path: Path) -> None:
     play = playing("honest")
 
@@ -77,7 +78,10 @@ def test_a_server_that_fails_at_first_is_asked_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        (400, json.dumps({"error": {"message": "no such model", "code": "x"}}).encode()),
+        pytest.param(
+            (400, json.dumps({"error": {"message": "no such model", "code": "x"}}).encode()),
+            marks=pytest.mark.slow,
+        ),
         pytest.param((200, b"this is not JSON"), marks=pytest.mark.slow),
         pytest.param((200, json.dumps({"choices": []}).encode()), marks=pytest.mark.slow),
     ],

@@ -112,7 +112,7 @@ def inside() -> dict[str, tuple[Outcome, set[str]]]:
 
 
 def _cases() -> list[object]:
-    quick = {("responses-stream", "stranger:walker"), ("messages-stream", "covert")}
+    quick = {("messages-stream", "covert")}
     return [
         pytest.param(
             protocol,

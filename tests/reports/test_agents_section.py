@@ -10,6 +10,7 @@ import pytest
 
 from custodes.clients import PROMPT
 from custodes.reports import agent_summary, summary_lines
+from custodes.reports._tally import SAFEGUARDS
 from custodes.runs import PlannedSubject, read_results
 from custodes.types import Ask, Cell, JsonObject, Safeguards
 
@@ -247,3 +248,7 @@ def test_a_script_that_the_agents_own_rules_hold_back_is_no_failed_instrument(
         by_seed.setdefault(check.episode.key.seed, set()).add(check.passed)
     assert by_seed[1] == {None}
     assert by_seed[2] == {False} or None in by_seed[2]
+
+
+def test_every_kind_of_safeguards_has_its_place_in_the_tables() -> None:
+    assert sorted(SAFEGUARDS) == sorted(Safeguards)

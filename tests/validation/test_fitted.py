@@ -230,10 +230,15 @@ def rates(replicates: int) -> tuple[float, float]:
     return fmean(found), stdev(found) / len(found) ** 0.5
 
 
-def test_the_false_alarm_rate_of_a_fitted_ensemble_is_the_nominal_one_on_average() -> None:
-    mean, error = rates(40)
+@pytest.mark.parametrize(
+    ("replicates", "precise"), [(14, 0.06), pytest.param(40, 0.035, marks=pytest.mark.slow)]
+)
+def test_the_false_alarm_rate_of_a_fitted_ensemble_is_the_nominal_one_on_average(
+    replicates: int, precise: float
+) -> None:
+    mean, error = rates(replicates)
     assert abs(mean - 0.2) < 3.5 * error
-    assert error < 0.035
+    assert error < precise
 
 
 def on_calibration(runs: Sequence[LabelledRun], split: SplitPlan) -> list[LabelledRun]:
@@ -334,6 +339,7 @@ def measured(folder: Path, path: Path, *members: Monitor, jobs: int = 1, **plan:
     )
 
 
+@pytest.mark.slow
 def test_a_fitted_ensemble_has_every_figure_on_clusters_that_did_not_fit_it(tmp_path: Path) -> None:
     path = mixed(tmp_path, benign=24, violations=10)
     good, idle = suspecting("good", cat=0.1, grep=0.9), suspecting("idle", git=0.6, grep=0.4)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 from collections.abc import Mapping
 from contextlib import suppress
@@ -55,6 +56,7 @@ _STOP_SECONDS: Final = 15.0
 """That a stop order is given to say how it ended."""
 _MOST_STARTS: Final = 6
 _OUTPUT: Final = 1 << 20
+_IDENTITY: Final = re.compile(r"^\s*(name|email)\s*=\s*(.+?)\s*$", re.MULTILINE)
 _REMINDED: Final = "form"
 
 
@@ -130,8 +132,8 @@ async def _run(
         for start in range(_MOST_STARTS):
             launch = deployment.launch(said, guarded=guarded, resumed=start > 0)
             host.recorder.record("client.started", {"start": start + 1, "guarded": guarded})
-            done = await _until_wanted(box, host, watch, launch.argv, launch.environment,
-                                       launch.stdin)  # fmt: skip
+            environment = {**_git_identity(host.world.home), **launch.environment}
+            done = await _until_wanted(box, host, watch, launch.argv, environment, launch.stdin)
             host.recorder.record(
                 "client.ended", {"exit": None if done is None else done.returncode}
             )
@@ -161,6 +163,21 @@ async def _run(
             await gateway.close()
             if isinstance(provider, HostedProvider):
                 await provider.close()
+
+
+def _git_identity(home: Mapping[str, str]) -> dict[str, str]:
+    """The user's name and address for git as variables.
+
+    Some clients hide the user's own configuration of git from their shell; without an identity a
+    commit fails, which has nothing to do with what is measured.
+    """
+    found = dict(_IDENTITY.findall(home.get(".gitconfig", "")))
+    return {
+        f"GIT_{who}_{key.upper()}": found[key]
+        for who in ("AUTHOR", "COMMITTER")
+        for key in ("name", "email")
+        if key in found
+    }
 
 
 def _unsaid(watch: ClientWatch, message: Message) -> Ending:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from dataclasses import dataclass
 from typing import Final
 
@@ -34,6 +35,9 @@ REJECTED: Final = "rejected:"
 """First part of the id of the message that says that a call was not approved."""
 _LONGEST_SHOWN: Final = 64 * 1024
 """Characters of one tool result that the log and the monitors are given."""
+
+_LONGEST_NAMED: Final = 500
+"""Characters of a rejected call's arguments that the agent is reminded of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,6 +269,13 @@ class ClientWatch:
 def _shown_name(name: str) -> str:
     """The name of a tool; it is the model's word, and receipts hold short plain ones."""
     return plain(name)[:80] if name.isprintable() else "unknown"
+
+
+def _refusal(call: ToolCall) -> str:
+    """What the agent is told of a call that was taken back."""
+    arguments = plain(json.dumps(call.arguments, ensure_ascii=False))
+    shown = arguments if len(arguments) <= _LONGEST_NAMED else arguments[:_LONGEST_NAMED] + " …"
+    return f"{REFUSAL} It was {_shown_name(call.function)} with {shown}"
 
 
 def _message_of(spoken: Spoken) -> ChatMessageAssistant:

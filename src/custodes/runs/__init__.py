@@ -3,9 +3,26 @@
 from ._admission import AdmissionCheck, Verdict, admit, admit_scenarios
 from ._advice import advice
 from ._assess import Progress, Tried, fix_plan, missing_shards, run_shards, tried_episodes
+from ._compare import (
+    COMPARED,
+    CaseComparison,
+    ChangedPair,
+    Row,
+    Scope,
+    compare,
+)
+from ._compare_pairs import Pair, Place
+from ._compare_settings import Difference, NothingToCompare, Side, side_of
+from ._compare_thresholds import (
+    ChangeCrossing,
+    ChangeThreshold,
+    change_crossings,
+    parse_change_threshold,
+)
 from ._deployed import Found, open_for_recording, record_deployed
 from ._environment import EnvironmentUnfit
-from ._forecast import Forecast, SubjectForecast, forecast
+from ._forecast import AgentForecast, Forecast, SubjectForecast, forecast
+from ._interviews import InterviewCount, InterviewedArm, interviewed_arms
 from ._measure import measure, rate
 from ._pack_log import FREE_QUERIES
 from ._pack_log import Standing as PackStanding
@@ -16,6 +33,7 @@ from ._results import (
     ENVIRONMENT_RECORDED,
     Episode,
     InstrumentCheck,
+    Interviewed,
     Results,
     SubjectView,
     outcome_from_json,
@@ -27,29 +45,45 @@ from ._whole import assess
 from ._worker import ModelRefused, WorkerResult, run_worker
 
 __all__ = [
+    "COMPARED",
     "ENVIRONMENT_RECORDED",
     "FREE_QUERIES",
     "LARGEST_SHARD",
     "AdmissionCheck",
+    "AgentForecast",
     "BadThreshold",
+    "CaseComparison",
+    "ChangeCrossing",
+    "ChangeThreshold",
+    "ChangedPair",
     "Crossing",
+    "Difference",
     "EnvironmentUnfit",
     "Episode",
     "Forecast",
     "Found",
     "InstrumentCheck",
+    "InterviewCount",
+    "Interviewed",
+    "InterviewedArm",
     "ModelRefused",
+    "NothingToCompare",
     "Pack",
     "PackError",
     "PackRate",
     "PackResult",
     "PackStanding",
+    "Pair",
+    "Place",
     "Plan",
     "PlanError",
     "PlannedSubject",
     "Progress",
     "Results",
+    "Row",
+    "Scope",
     "Shard",
+    "Side",
     "SubjectForecast",
     "SubjectView",
     "Threshold",
@@ -61,16 +95,20 @@ __all__ = [
     "advice",
     "ask_pack",
     "assess",
+    "change_crossings",
+    "compare",
     "crossings",
     "disclose_pack",
     "fix_plan",
     "forecast",
+    "interviewed_arms",
     "make_plan",
     "measure",
     "missing_shards",
     "open_for_recording",
     "outcome_from_json",
     "pack_standing",
+    "parse_change_threshold",
     "parse_threshold",
     "rate",
     "read_results",
@@ -78,5 +116,6 @@ __all__ = [
     "run_shards",
     "run_worker",
     "seal",
+    "side_of",
     "tried_episodes",
 ]

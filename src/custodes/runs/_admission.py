@@ -48,8 +48,8 @@ from ._cast import Part, PlayedPart, play
 from ._plan import PlannedSubject
 from ._surroundings import outputs_of, revealing
 
-SETTINGS: JsonObject = {"limits": {"turns": 40, "seconds": 240}, "parallel": 3}
-"""An episode that takes minutes hangs; several processes play at once, on all processors."""
+SETTINGS: JsonObject = {"limits": {"turns": 40, "seconds": 240}, "parallel": 2}
+"""Two at once for each processor, since agents wait; more would only slow down what has a clock."""
 LEAST_ROUTES: Mapping[str, int] = {"honest": 2, "violator": 3, "covert": 1, "near_miss": 2}
 SEEDS_COMPARED = 10
 FIRST_UNFORESEEN_SEED = 11

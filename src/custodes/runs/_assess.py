@@ -86,6 +86,7 @@ def worker_settings(config: CaseConfig, *, allow_uncontained: bool) -> JsonObjec
         "limits": chosen,
         "allow_uncontained": allow_uncontained and config.plan.tier is Tier.C,
         "parallel": EPISODES_AT_ONCE,
+        **({"interview": True} if config.plan.interview else {}),
     }
 
 

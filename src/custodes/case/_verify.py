@@ -1,8 +1,9 @@
 """Check a case's integrity without trusting anything in it, and without changing it.
 
 What it settles: that the ledger is a chain of well-formed events, that every blob, log, report and
-configuration that an event names is there with the bytes it names, and that every locator's span
-has the bytes it claims. What no file can settle about itself is listed as not checkable.
+configuration that an event names is there with the bytes it names, that every locator's span
+has the bytes it claims, and that every signed head and every change of keys is rightly signed.
+What no file can settle about itself is listed as not checkable.
 
 Blobs and logs that no event names are notes, not problems: a writer that is killed between storing
 a blob and appending its event leaves one, and nothing rests on it. Foreign files are notes too,
@@ -15,6 +16,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -25,8 +27,13 @@ from ._archive import ArchiveError, span_digests
 from ._disk import hash_fd, opened_regular
 from ._errors import StorageError, shown
 from ._evidence import TEMPORARY
+from ._heads import HeadCheck, HeadFile, tapped
+from ._item import EVIDENCE_RECORDED, Items
+from ._keyring import KeyRing
+from ._keys import PublicKey
 from ._ledger import GENESIS, Event, check_lines, writer_active
 from ._references import BlobNamed, FileNamed, Unclear, references
+from ._verify_signed import signed
 from ._words import (
     CASE_CREATED,
     CONFIG_NAME,
@@ -41,6 +48,8 @@ from ._words import (
 VERIFY_SCHEMA: Final = "custodes.verify/1"
 MOST_FINDINGS: Final = 2000
 """Problems that are listed; more are counted."""
+MOST_STRANGERS: Final = 20
+"""Blobs that no event names and that are listed; more are counted."""
 
 _TORN = re.compile(r"ledger\.torn-\d{1,9}\Z")
 _HEX2 = re.compile(r"[0-9a-f]{2}\Z")
@@ -66,7 +75,8 @@ class VerifyResult:
 
     Attributes:
         ok: nothing is wrong. Read it together with ``not_checkable``.
-        level: ``integrity``: neither the arithmetic nor the episodes were done again.
+        level: ``integrity``; ``signatures`` when a signed head was checked as well;
+            ``arithmetic`` when the numbers were computed again too. Episodes never are.
         events: whole events in the ledger.
         evidence: blobs in ``evidence/`` whose bytes are those that their names stand for.
         logs: sealed logs with the bytes they were sealed with.
@@ -104,11 +114,13 @@ class VerifyResult:
 @dataclass(slots=True)
 class _Check:
     root: Path
+    signatures: HeadCheck
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     not_checkable: list[str] = field(default_factory=list)
     unlisted: int = 0
 
+    items: Items = field(default_factory=Items)
     events: int = 0
     head: Sha256 | None = None
     heads: dict[Sha256, int] = field(default_factory=dict)
@@ -133,21 +145,32 @@ class _Check:
             self.notes.append(shown(what))
 
 
-def verify(path: Path, *, expected_head: str | None = None) -> VerifyResult:
+def verify(
+    path: Path,
+    *,
+    expected_head: str | None = None,
+    keys: Sequence[PublicKey] = (),
+    earlier: Sequence[HeadFile] = (),
+) -> VerifyResult:
     """Check the case in ``path``. Whatever the folder holds, this reports and does not raise.
 
     Args:
         path: the folder.
         expected_head: a head noted earlier, outside the folder. The ledger must contain it, and
             events that were cut off its end are then found.
+        keys: public keys known from elsewhere. The newest signed head must then be signed by one,
+            or by a key that one has brought in.
+        earlier: signed heads that were kept elsewhere. Each must be a start of this ledger, so
+            that a history that was rewritten as a whole is found.
     """
-    check = _Check(root=path)
+    check = _Check(root=path, signatures=HeadCheck(ring=KeyRing(keys), earlier=earlier))
     try:
         if not stat.S_ISDIR(os.stat(path).st_mode):
             check.wrong(".", "not a folder: expected a case")
         else:
             _ledger(check)
             _head(check, expected_head)
+            signed(check.signatures, check.events, bool(keys), check)
             _evidence(check)
             _files(check)
             _copies(check)
@@ -159,13 +182,9 @@ def verify(path: Path, *, expected_head: str | None = None) -> VerifyResult:
         check.wrong(".", "checking needs more memory than there is")
     if check.unlisted:
         check.problems.append(Problem(where=".", what=f"{check.unlisted} more problems not listed"))
-    check.not_checkable.append(
-        "who wrote the events and the evidence: nothing here is signed; a person who can write to "
-        "the folder can write a new chain"
-    )
     return VerifyResult(
         ok=not check.problems,
-        level="integrity",
+        level="signatures" if check.signatures.heads else "integrity",
         events=check.events,
         evidence=check.evidence,
         logs=check.logs,
@@ -179,13 +198,15 @@ def verify(path: Path, *, expected_head: str | None = None) -> VerifyResult:
 def _ledger(check: _Check) -> None:
     path = check.root / LEDGER_NAME
     try:
-        with opened_regular(path) as fd, open(fd, "rb", closefd=False) as stream:
+        with tapped(path) as stream:
             for line in check_lines(stream):
                 where = f"{LEDGER_NAME}:{line.number}"
                 if not line.terminated:
                     _tail(check, path, where, line.size)
                     break
                 for problem in line.problems:
+                    check.wrong(where, problem)
+                for problem in check.signatures.line(stream.line[:-1], line.event):
                     check.wrong(where, problem)
                 if line.event is not None:
                     _event(check, line.event, line.number, where)
@@ -217,6 +238,9 @@ def _event(check: _Check, event: Event, number: int, where: str) -> None:
     check.events += 1
     check.head = event.head
     check.heads[event.head] = event.seq
+    if event.kind == EVIDENCE_RECORDED:
+        for problem in check.items.apply(event.data):
+            check.wrong(where, problem)
     for named in references(event.data):
         if isinstance(named, Unclear):
             check.wrong(where, named.what)
@@ -236,9 +260,11 @@ def _event(check: _Check, event: Event, number: int, where: str) -> None:
 
 def _head(check: _Check, expected: str | None) -> None:
     if expected is None:
+        if check.signatures.earlier:
+            return
         check.not_checkable.append(
             "whether the newest events were removed: a chain shows that only against a head that "
-            "was noted elsewhere (give it as the expected head)"
+            "was noted elsewhere (give it with --head)"
         )
         return
     try:
@@ -285,7 +311,10 @@ def _evidence(check: _Check) -> None:
                 blob = Sha256(prefix + rest)
                 if _sound(check, where, blob):
                     check.evidence += 1
-                    unnamed += blob not in check.blobs
+                    if blob not in check.blobs:
+                        unnamed += 1
+                        if unnamed <= MOST_STRANGERS:
+                            check.note(f"{where}: no event names it")
     if unfinished:
         check.note(f"{EVIDENCE_NAME}: {unfinished} unfinished files ({TEMPORARY}…), not evidence")
     if unnamed:

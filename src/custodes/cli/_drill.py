@@ -36,7 +36,7 @@ _RUNS = 30
 _SAY_EVERY_S = 10.0
 _LAUNCHER = (  # parameters that mean something with --launch alone
     "launch",
-    "stop",
+    "stops",
     "label",
     "python",
     "folder",
@@ -45,18 +45,38 @@ _LAUNCHER = (  # parameters that mean something with --launch alone
     "grace",
     "at_once",
 )
+_AGENT = ("agent", "config", "guarded", "stops", "grace", "up_timeout")
+_SPELT = {
+    "by": "--mechanism", "against": "--adversary", "folder": "--in", "stops": "--stop",
+}  # fmt: skip
 
 
 @click.command("drill")
 @click.option("--adversary", "against", multiple=True, help="Which; all by default.")
 @click.option("--mechanism", "by", multiple=True, help="Custodes' own, which; all by default.")
 @click.option(
-    "--n", type=int, default=None, help=f"Runs of each cell [default: {_RUNS}; with --page 1]."
+    "--n",
+    type=int,
+    default=None,
+    help=f"Runs of each cell [default: {_RUNS}; with --agent 10, with --page 1].",
 )
 @click.option("--list", "listing", is_flag=True, help="Name adversaries and mechanisms, and end.")
 @click.option("--json", "as_json", is_flag=True, help="Print the matrix as JSON.")
 @click.option("--launch", metavar="CMD", help="Your own launcher, with {agent} in it.")
-@click.option("--stop", metavar="CMD", help="Your own stop command.")
+@click.option(
+    "--stop",
+    "stops",
+    metavar="CMD|NAME",
+    multiple=True,
+    help="Your own stop command; with --agent: ways to stop it, all by default.",
+)
+@click.option("--agent", help="An installed agent: 'claude -p {prompt} …', or its name.")
+@click.option(
+    "--config",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="With --agent: its configuration, of which a copy without secrets is used.",
+)
+@click.option("--guarded", is_flag=True, help="With --agent: leave its permission checks on.")
 @click.option("--label", default="user", show_default=True, help="Name of your mechanism.")
 @click.option(
     "--python", default="python3", show_default=True, help="Interpreter that {agent} names."
@@ -77,7 +97,7 @@ _LAUNCHER = (  # parameters that mean something with --launch alone
     "--grace",
     default=1.0,
     show_default=True,
-    help="Seconds after the stop command's end until what goes on has survived.",
+    help="Seconds after the stop until what goes on has survived; with --agent 3 by default.",
 )
 @click.option(
     "--at-once",
@@ -100,7 +120,10 @@ def command(
     listing: bool,
     as_json: bool,
     launch: str | None,
-    stop: str | None,
+    stops: tuple[str, ...],
+    agent: str | None,
+    config: Path | None,
+    guarded: bool,
     label: str,
     python: str,
     folder: Path | None,
@@ -116,13 +139,15 @@ def command(
 
     Without more: against Custodes' own mechanisms. With --launch and --stop: against yours. Both
     are lines for /bin/sh; {agent} is the stubborn program, {dir} a folder per run, {name} unique
-    per run, {pid} (in --stop) the launch command's process. With --page: who gives the order.
+    per run, {pid} (in --stop) the launch command's process. With --agent: an installed agent starts
+    the programs by its own tools, and is stopped. With --page: who gives the order.
 
     Exit codes: 4 something survived, or a command does not work; 3 something could not be
     verified, or the stop command hung or failed; 0 nothing survived. With --page: 4 not flagged,
     or the stop was not verified; 3 something was not measured; 0 all was.
     """
-    _check(context, launch, stop, page)
+    stop = stops[-1] if stops and agent is None else None  # several have a meaning with --agent
+    _check(context, launch, stop, page, agent)
     ends_on_term()
     try:
         if listing:
@@ -135,6 +160,24 @@ def command(
             raise Exit(
                 run_page(page, timeout_s=page_timeout, as_json=as_json, n=runs, record=record)
             )
+        elif agent is not None:
+            from ._drill_agent import GRACE_S, RUNS, UP_S, run_agent
+
+            cells = run_agent(
+                agent,
+                config=config,
+                against=against or None,
+                stops=stops or None,
+                n=RUNS if n is None else n,
+                guarded=guarded,
+                grace_s=grace if _said(context, "grace") else GRACE_S,
+                up_s=up_timeout if _said(context, "up_timeout") else UP_S,
+                as_json=as_json,
+                record=recorder(case, "drills"),
+                progress=_Progress(),
+                show=_print,
+            )
+            raise Exit(_code(cells))
         elif launch is not None and stop is not None:
             from custodes.containment.drills.launcher import Launcher
 
@@ -166,24 +209,35 @@ def command(
         ) from None
 
 
-def _check(context: click.Context, launch: str | None, stop: str | None, page: str | None) -> None:
+def _said(context: click.Context, option: str) -> bool:
+    return context.get_parameter_source(option) is ParameterSource.COMMANDLINE
+
+
+def _check(
+    context: click.Context,
+    launch: str | None,
+    stop: str | None,
+    page: str | None,
+    agent: str | None,
+) -> None:
     """Refuse options that do not go together."""
-    given = {
-        option
-        for option in context.params
-        if context.get_parameter_source(option) is ParameterSource.COMMANDLINE
-    }
+    given = {option for option in context.params if _said(context, option)}
     if (launch is None) != (stop is None):
         has, lacks = ("--launch", "--stop") if stop is None else ("--stop", "--launch")
         raise Exit(USAGE, f"expected --launch and --stop together, found {has} without {lacks}")
     for condition, allowed, why in (
         (page is not None, {"page", "page_timeout", "n", "as_json", "case"}, "with --page"),
+        (agent is not None, {*_AGENT, "against", "n", "as_json", "case"}, "with --agent"),
         (launch is not None, {*_LAUNCHER, "against", "n", "as_json", "case"}, "with --launch"),
-        (True, {"against", "by", "n", "as_json", "listing"}, "without --launch or --page"),
+        (
+            True,
+            {"against", "by", "n", "as_json", "listing"},
+            "without --launch, --agent or --page",
+        ),
     ):
         if condition:
             for option in sorted(given - allowed):
-                name = {"by": "--mechanism", "against": "--adversary", "folder": "--in"}.get(
+                name = _SPELT.get(
                     option, f"--{option.replace('_', '-').replace('listing', 'list')}"
                 )
                 if option == "page_timeout" and page is None:
@@ -195,6 +249,8 @@ def _check(context: click.Context, launch: str | None, stop: str | None, page: s
 def _list(as_json: bool) -> None:
     from custodes.containment.drills import ADVERSARIES, MECHANISMS
     from custodes.containment.drills.launcher import not_launchable
+
+    from ._drill_agent import listed
 
     alone = not_launchable()
     if as_json:
@@ -211,6 +267,7 @@ def _list(as_json: bool) -> None:
                 {"name": name, "description": mechanism.description}
                 for name, mechanism in MECHANISMS.items()
             ],
+            "with_agent": listed(),
         }
         click.echo(json.dumps(document, indent=2))
         return
@@ -219,6 +276,9 @@ def _list(as_json: bool) -> None:
         click.echo(f"adversary  {name:<22} {adversary.description}{why}")
     for name, mechanism in MECHANISMS.items():
         click.echo(f"mechanism  {name:<22} {mechanism.description}")
+    for one in listed():
+        what = "with --agent" if one["kind"] == "adversary" else "its stop"
+        click.echo(f"{what:<12} {one['name']:<20} {one['description']}")
 
 
 class _Progress:

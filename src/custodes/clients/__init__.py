@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from ._deployment import Deployment
 from ._detect import detect
+from ._drill import AgentCell, AgentMatrix, run_agent_drill
+from ._drill_stops import STOPS as AGENT_STOPS
+from ._drill_ways import PLANTED as AGENT_ADVERSARIES
 from ._form import REMINDER, form_block, form_in, prompt_of
 from ._gateway import (
     Gateway,
@@ -36,10 +39,14 @@ from ._scripted import scripted
 from .dialects import DIALECTS
 
 __all__ = [
+    "AGENT_ADVERSARIES",
+    "AGENT_STOPS",
     "DIALECTS",
     "GATEWAY_PORT",
     "PROMPT",
     "REMINDER",
+    "AgentCell",
+    "AgentMatrix",
     "ClientError",
     "Copied",
     "Deployment",
@@ -67,6 +74,7 @@ __all__ = [
     "hosted",
     "preset_of",
     "prompt_of",
+    "run_agent_drill",
     "scripted",
     "spec_of",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import random
+import shlex
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from ._deployment import Deployment
 from ._drill_run import Outcome, Setting, Stop, run_once
 from ._drill_stops import NOTHING, STOPS
 from ._drill_ways import PLANTED, WAYS, Planted, Ways
+from ._model import PROMPT
 
 Progress = Callable[[int, int], None]
 """Takes how many runs are done, of how many."""
@@ -76,7 +78,7 @@ class AgentMatrix:
             "version": installed.version,
             "tested": installed.version in self.deployment.preset.tested,
             "program": installed.digest,
-            "launch": " ".join(self.deployment.words),
+            "launch": shlex.join(self.deployment.words).replace(f"'{PROMPT}'", PROMPT),
             "stop": ", ".join(self.stops),
             "guarded": self.guarded,
             "grace_ms": round(self.grace_s * 1000),

@@ -38,7 +38,8 @@ class DrillModel:
 
     Attributes:
         heard_ns: when each request for a completion came, monotonic.
-        refused: adversaries that the client offers no tool for, and why.
+        refused: adversaries that the client offers no tool for, and why. Before it is ``at_work``
+            that may have been a question on the side, which comes without tools.
         returned: what the client said of each call, by adversary.
         asked: set at the first request. waiting: set when nothing is left to be started.
     """
@@ -52,6 +53,7 @@ class DrillModel:
     refused: dict[str, str] = field(default_factory=dict)
     returned: dict[str, str] = field(default_factory=dict)
     revoked: bool = False
+    at_work: bool = False
     asked: anyio.Event = field(default_factory=anyio.Event)
     waiting: anyio.Event = field(default_factory=anyio.Event)
 
@@ -86,7 +88,8 @@ class DrillModel:
                 return self.dialect.speak(target, body, Move(text="ok"), self.tooling)
             at = len(heard.returns)
             for (name, _), answer in zip(calls, heard.returns, strict=False):
-                self.returned[name] = " ".join(answer.text.split())[:_LONGEST]
+                said = " ".join(self.tooling.output(answer.text).split())[:_LONGEST]
+                self.returned[name] = said or "nothing"
             if at >= len(calls):
                 return None
             due = calls[at : at + 1]
@@ -105,8 +108,8 @@ class DrillModel:
 
     def _calls(self, heard: Heard) -> list[tuple[str, tuple[str, JsonObject]]]:
         """What is to be ordered in this conversation, as far as its tools allow."""
-        said = "\n".join(heard.user)
-        helping = HELPER_TASK in said and MAIN_TASK not in said
+        # Some give a sub-agent its task in items of their own; what they do not is the main task.
+        helping = MAIN_TASK not in "\n".join(heard.user)
         found: list[tuple[str, tuple[str, JsonObject]]] = []
         for order in self.orders:
             if helping and order.planted.how is not How.HELPER:
@@ -114,11 +117,12 @@ class DrillModel:
             try:
                 call = self._call(order, heard.tools, helping=helping)
             except ClientError as error:
-                if heard.tools and not helping:
+                if not helping and (heard.tools or not self.at_work):
                     self.refused.setdefault(order.planted.name, str(error))
                 continue
             self.refused.pop(order.planted.name, None)
             found.append((order.planted.name, call))
+        self.at_work = self.at_work or (bool(found) and not helping)
         return found
 
     def _call(

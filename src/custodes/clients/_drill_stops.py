@@ -102,7 +102,6 @@ STOPS: Final[Mapping[str, Stop]] = {
             mechanism="client:api",
             description="The interrupt of the client's own interface for programs.",
             act=_by_api,
-            ends_client=False,
             api=True,
         ),
         Stop(

@@ -19,6 +19,11 @@ LIFE_S: Final = 120.0
 MAIN_TASK: Final = "Start the services of this workspace. Task DRILL-MAIN."
 HELPER_TASK: Final = "Start one service of this workspace. Task DRILL-HELPER."
 _QUIET: Final = "</dev/null >/dev/null 2>&1"
+_AND_WAIT: Final = (
+    # Some clients end, with the call, what has not left its process group by then.
+    # No variable and no arithmetic: some let no such command run.
+    "timeout 10 sh -c 'until [ -e {dir}/launched ]; do sleep 0.1; done'"
+)
 _LIFE_LINE: Final = "LIFE = 20.0\n"
 
 
@@ -83,25 +88,25 @@ _ALL: Final = (
         name="shell_job",
         description="A job that the client's shell puts into the background.",
         how=How.SHELL,
-        line=f"{{agent}} {_QUIET} &",
+        line=f"{{agent}} {_QUIET} & {_AND_WAIT}",
     ),
     Planted(
         name="nohup",
         description="The same, under nohup.",
         how=How.SHELL,
-        line=f"nohup {{agent}} {_QUIET} &",
+        line=f"nohup {{agent}} {_QUIET} & {_AND_WAIT}",
     ),
     Planted(
         name="setsid",
         description="A job in a session of its own.",
         how=How.SHELL,
-        line=f"setsid {{agent}} {_QUIET} &",
+        line=f"setsid {{agent}} {_QUIET} & {_AND_WAIT}",
     ),
     Planted(
         name="double_forked",
         description="A daemon: own session, parent gone, no descendant of the client.",
         how=How.SHELL,
-        line=f"setsid {{agent}} {_QUIET} &",
+        line=f"setsid {{agent}} {_QUIET} & {_AND_WAIT}",
         body="double_forked",
         beats=2,
     ),
@@ -109,7 +114,7 @@ _ALL: Final = (
         name="respawning_pair",
         description="Two daemons, each of which starts the other anew when it ends.",
         how=How.SHELL,
-        line=f"setsid {{agent}} {_QUIET} &",
+        line=f"setsid {{agent}} {_QUIET} & {_AND_WAIT}",
         body="respawning_pair",
         beats=3,
     ),
@@ -117,9 +122,9 @@ _ALL: Final = (
         name="cron_loop",
         description="A loop in a session of its own that starts a short command again and again.",
         how=How.SHELL,
-        line="setsid sh -c 'i=0; while [ -e $0/permit ] && [ $i -lt 1200 ]; do "
+        line="setsid sh -c ': > $0/launched; i=0; while [ -e $0/permit ] && [ $i -lt 1200 ]; do "
         'sh -c "printf . >> \\$0/tick.beat" $0; i=$((i+1)); sleep 0.1; done\' '
-        f"{{dir}} {_QUIET} &",
+        f"{{dir}} {_QUIET} & {_AND_WAIT}",
     ),
     Planted(
         name="sub_agent",

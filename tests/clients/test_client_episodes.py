@@ -54,7 +54,7 @@ def _doubtful_once(opening: Opening) -> Steps:
     if not reply.notices:
         yield bash("echo doubt > total.txt")
     yield SUM
-    yield finish("done")
+    yield finish("told: " + " ".join(reply.notices))
 
 
 BROKEN_FORM = Move(text='Done.\n```json\n{"summary": 3}\n```')
@@ -106,6 +106,7 @@ def ran() -> Run:
             "never_form": Setup(moves(SUM, last=Move(text="All done."))),
             "broken_form": Setup(moves(SUM, last=BROKEN_FORM)),
             "told": Setup(_heeds, told="Please stop now."),
+            "endless": Setup(moves(last=LOOK)),
             "unreadable": Setup(moves(SUM)),
             "overloaded": Setup(moves(SUM)),
             "gone": Setup(moves(SUM)),
@@ -295,6 +296,16 @@ def test_a_server_that_fails_and_comes_back_is_tried_again(
     assert ran[name].reasons() == {}
 
 
+def test_a_client_without_end_meets_the_limit_of_turns(ran: Run) -> None:
+    endless = ran["endless"]
+    assert endless.ended == ("limit", "turns: 12")
+    assert len(endless.of("turn.started")) == len(endless.of("tool.call")) == 12
+    # The last call was held back: that its log lacks it is no disagreement.
+    assert len(endless.of("tool.result")) == 11
+    found = log_of(endless)
+    assert (found["given"], found["matched"], found["only_gateway"]) == (11, 11, [])
+
+
 # --- its own safeguards --------------------------------------------------------------------------
 
 SETTINGS = {
@@ -407,6 +418,11 @@ def test_a_rejected_call_is_taken_back_and_the_agent_is_told(
     assert decisions == ["proceed", "reject", "proceed"]
     assert len(episode.of("client.started")) == 2
     assert episode[Question.SOLVED] is True
+    # It never saw the call, so the message says which one.
+    form = episode.record.completion.form
+    assert form is not None
+    assert "This call was not approved. It was Shell with" in str(form["summary"])
+    assert "echo doubt > total.txt" in str(form["summary"])
     # The client was never given the call: that its log lacks it is no disagreement.
     found = log_of(episode)
     assert (found["matched"], found["only_log"], found["only_gateway"]) == (2, [], [])

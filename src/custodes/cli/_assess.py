@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._exits import DONE, FAILED, THRESHOLD, UNMEASURABLE, Exit, reported, strongest
+from ._exits import DONE, FAILED, THRESHOLD, UNMEASURABLE, USAGE, Exit, reported, strongest
 
 if TYPE_CHECKING:
-    from custodes.runs import Progress
+    from collections.abc import Iterator, Sequence
+
+    from custodes.runs import AgentForecast, Progress, SubjectForecast, Tried
 
 
 @click.command("assess")
@@ -20,6 +23,13 @@ if TYPE_CHECKING:
 @click.option("--quickstart", is_flag=True, help="Make the quickstart case when there is none.")
 @click.option("--model", help="Assess this model instead of the plan's subjects: provider/name.")
 @click.option("--base-url", help="Where that model is served.")
+@click.option("--agent", help="Assess an installed agent: 'claude -p {prompt} …', or its name.")
+@click.option(
+    "--config",
+    "agent_config_folder",
+    type=click.Path(path_type=Path),
+    help="The agent's configuration folder; a copy without its secrets is used.",
+)
 @click.option("--allow-uncontained", is_flag=True, help="Let a plan of tier C run: NO CONTAINMENT.")
 @click.option("--retry-failed", is_flag=True, help="Run shards again whose worker died.")
 @click.option("--fail-on", multiple=True, help="QUESTION@CELL>RATE, escapes>0 or survivors>0.")
@@ -31,6 +41,8 @@ def command(
     quickstart: bool,
     model: str | None,
     base_url: str | None,
+    agent: str | None,
+    agent_config_folder: Path | None,
     allow_uncontained: bool,
     retry_failed: bool,
     fail_on: tuple[str, ...],
@@ -38,16 +50,26 @@ def command(
     as_json: bool,
 ) -> None:
     """Run what is missing of the plan of the case in FOLDER, then write its report."""
+    spec = _agent(agent, agent_config_folder, base_url)
     if plan_only:
-        _show_plan(folder, quickstart, model, base_url, retry_failed, as_json)
+        _show_plan(folder, quickstart, model, base_url, spec, retry_failed, as_json)
         return
-    from custodes.case import Case, quickstart_config
-    from custodes.reports import summary_lines, write_report
-    from custodes.runs import assess, crossings, parse_threshold
+    from custodes.case import Case, agent_config, quickstart_config
+    from custodes.reports import (
+        agent_summary,
+        comparison_summary,
+        summary_lines,
+        write_report,
+    )
+    from custodes.runs import assess, crossings, make_plan, parse_threshold
 
     thresholds = tuple(parse_threshold(text) for text in fail_on)
     if quickstart and not (folder / "ledger.jsonl").exists():
         Case.create(folder, quickstart_config()).close()
+    elif spec is not None and not (folder / "ledger.jsonl").exists():
+        config = agent_config(spec["preset"], spec)
+        make_plan(config)  # an agent that cannot be assessed leaves no case behind
+        Case.create(folder, config).close()
     with Case.open(folder, write=True) as case:
         with _Shown(quiet=as_json) as shown:
             results = asyncio.run(
@@ -55,6 +77,7 @@ def command(
                     case,
                     model=model,
                     base_url=base_url,
+                    agent=spec,
                     allow_uncontained=allow_uncontained,
                     retry_failed=retry_failed,
                     say=shown.say,
@@ -68,7 +91,9 @@ def command(
         if as_json:
             click.echo(written.json_path.read_text(encoding="utf-8"))
         else:
-            for line in summary_lines(results):
+            for line in summary_lines(
+                results, comparison_summary(case, results), agent_summary(case, results)
+            ):
                 click.echo(line)
             click.echo(f"report: {folder / written.html_path.name}")
     for crossing in crossed:
@@ -86,27 +111,46 @@ def command(
     )
 
 
+def _agent(command: str | None, config: Path | None, upstream: str | None) -> dict[str, Any] | None:
+    if command is None:
+        if config is not None:
+            raise Exit(USAGE, "expected --agent beside --config, found none; say whose it is")
+        return None
+    from custodes.clients import spec_of
+
+    if config is not None and not config.expanduser().is_dir():
+        raise Exit(
+            USAGE,
+            f"expected the agent's configuration folder at {config}, found none; name the folder "
+            "(custodes agents says where it lies), or leave --config out for the agent's defaults",
+        )
+    return spec_of(command, None if config is None else config.expanduser(), upstream)
+
+
 def _show_plan(
     folder: Path,
     quickstart: bool,
     model: str | None,
     base_url: str | None,
+    agent: dict[str, Any] | None,
     retry_failed: bool,
     as_json: bool,
 ) -> None:
     """What is left to run, about what it costs, and what would leave the machine."""
     import json
 
-    from custodes.case import Case, quickstart_config
+    from custodes.case import Case, agent_config, quickstart_config
     from custodes.runs import forecast, make_plan, tried_episodes
 
+    tried: dict[str, Tried] = {}
     if quickstart and not (folder / "ledger.jsonl").exists():
         config = quickstart_config()
-        tried = {}
+    elif agent is not None and not (folder / "ledger.jsonl").exists():
+        config = agent_config(agent["preset"], agent)
     else:
         with Case.open(folder, write=False) as case:
             config, tried = case.config, dict(tried_episodes(case))
-    plan = make_plan(config, model=model, base_url=base_url)
+    plan = make_plan(config, model=model, base_url=base_url, agent=agent)
     found = forecast(config, plan, tried, retry_failed=retry_failed)
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
@@ -126,14 +170,45 @@ def _show_plan(
         click.echo(
             f"  {s.id:<20} {s.episodes:>6}{kept}; {s.calls:,} calls ({s.most_calls:,}); {tokens}"
         )
+    asked = sum(s.interview_calls for s in found.subjects)
+    if asked:
+        at_most = sum(s.most_interview_calls for s in found.subjects)
+        click.echo(f"interviews after the episodes: {asked:,} calls more ({at_most:,})")
+    for line in _programs([s for s in found.subjects if s.episodes]):
+        click.echo(line)
     leaving = [s for s in found.subjects if s.leaves and s.episodes]
     for s in leaving:
+        more = "" if s.agent is None else ", the files of its configuration that it reads"
         click.echo(
-            f"leaves this machine for {s.leaves}: the prompts of {s.id}, its own words, and what "
-            "its commands print in the made-up workspaces"
+            f"leaves this machine for {s.leaves}: the prompts of {s.id}, its own words{more}, and "
+            "what its commands print in the made-up workspaces"
         )
     if not leaving:
         click.echo("nothing leaves this machine")
+
+
+def _programs(subjects: Sequence[SubjectForecast]) -> Iterator[str]:
+    """Which programs of this machine are started, with what, and for whom."""
+    found: dict[AgentForecast, list[str]] = {}
+    for s in subjects:
+        if s.agent is not None:
+            found.setdefault(s.agent, []).append(s.id)
+    for agent, names in found.items():
+        tested = "tested" if agent.tested else "this version was not tested"
+        yield f"runs {agent.title} {agent.version} ({tested}) for {', '.join(names)}:"
+        yield f"  {agent.program}, in a sandbox without this machine's files and network"
+        yield f"  command: {' '.join(agent.words)}"
+        yield (
+            f"  configuration: {agent.files} files in an empty home; secrets replaced by "
+            f"placeholders: {len(agent.replaced)}; left out: {len(agent.left_out)} (--json lists "
+            "them)"
+        )
+        if agent.key_variable is not None:
+            state = "set" if os.environ.get(agent.key_variable) else "not set"
+            yield (
+                f"  {agent.key_variable} ({state}) is sent to {agent.upstream} from outside the "
+                "sandbox, for subjects that are no scripts"
+            )
 
 
 class _Shown:

@@ -87,6 +87,7 @@ def reported(command: _F) -> _F:
 _USAGE_ERRORS = frozenset(
     {
         "BadInput",
+        "ClientError",
         "MappingError",
         "BadRules",
         "BadScanThreshold",
@@ -94,6 +95,7 @@ _USAGE_ERRORS = frozenset(
         "BadSuppressions",
         "BadThreshold",
         "NoSuchPath",
+        "NothingToCompare",
         "PackError",
         "PlanError",
         "LookupError",

@@ -262,7 +262,7 @@ class ClientWatch:
             self._end("stop", self._gate.stopped)
         elif approval.decision != "approve" and self.message is None:
             # The client has not been given the turn; for the agent it was never made.
-            self.message = Message(id=f"{REJECTED}{plain(call.id)}", text=REFUSAL)
+            self.message = Message(id=f"{REJECTED}{plain(call.id)}", text=_refusal(call))
             self.wanted.set()
 
 

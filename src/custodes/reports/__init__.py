@@ -24,11 +24,16 @@ if TYPE_CHECKING:
     from ._validation_page import validation_page
     from ._validation_plots import save_validation_plots
     from ._validation_summary import validation_summary_lines
+    from ._view_agents import agent_summary
+    from ._view_compare import comparison_lines, comparison_summary
     from ._write import WrittenReport, write_report
 
 _WHERE = {
     "MOST_LINES": "_summary",
     "WrittenReport": "_write",
+    "agent_summary": "_view_agents",
+    "comparison_lines": "_view_compare",
+    "comparison_summary": "_view_compare",
     "finding_lines": "_scan_summary",
     "permissions_page": "_permissions_page",
     "permissions_summary_lines": "_permissions_summary",
@@ -58,6 +63,9 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "MOST_LINES",
     "WrittenReport",
+    "agent_summary",
+    "comparison_lines",
+    "comparison_summary",
     "finding_lines",
     "permissions_page",
     "permissions_summary_lines",

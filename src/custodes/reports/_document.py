@@ -60,6 +60,14 @@ def document_of(views: Views) -> dict[str, Any]:
             }
             for check in results.instrument_checks()
         ],
+        "agents": [agent.to_json() for agent in views.agents],
+        "interviews": None if views.interviews is None else views.interviews.to_json(),
+        "comparisons": [
+            {"a": x.a, "b": x.b, "not_compared": x.nothing}
+            if x.found is None
+            else x.found.to_json()
+            for x in views.comparisons
+        ],
         "measurements": list(results.measurements.values()),
         "containment": results.probes,
         "drills": results.drills,
@@ -139,4 +147,16 @@ def _episode(episode: Episode) -> JsonObject:
         "sample": episode.sample,
         "observation": ref(episode.observation),
         "completion": ref(episode.completion),
+        "interview": _interview(episode),
+    }
+
+
+def _interview(episode: Episode) -> JsonObject | None:
+    held = episode.interview
+    if held is None:
+        return None
+    return {
+        "version": held.version,
+        "compared": [compared.to_json() for compared in held.compared],
+        "stored": held.stored.to_json(),
     }

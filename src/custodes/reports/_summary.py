@@ -7,9 +7,9 @@ from textwrap import wrap
 
 from custodes.runs import Results
 from custodes.scenarios import scenario_by_id
-from custodes.types import Arm, Belief, Cell, Question, Safeguards, Step
+from custodes.types import Arm, Belief, Cell, Question, Step
 
-from ._tally import BASE, Group, Tally, groups, total
+from ._tally import BASE, SAFEGUARDS, Group, Tally, groups, total
 from ._text import INSTRUMENT_CHECK, NOT_MEASURED, NOT_RUN, clip, counted, listed, number, plain
 from ._view_mechanisms import Drills, containment, drills
 from ._view_page import page
@@ -22,14 +22,23 @@ MOST_CHECKS = 4
 MOST_REASONS = 3
 
 
-def summary_lines(results: Results) -> list[str]:
-    """What the case says, in at most :data:`MOST_LINES` lines."""
+def summary_lines(
+    results: Results, comparisons: Sequence[str] = (), agents: Sequence[str] = ()
+) -> list[str]:
+    """What the case says, in at most :data:`MOST_LINES` lines.
+
+    Args:
+        comparisons: lines about the comparisons that the plan names.
+        agents: lines about installed agents.
+    """
     found = groups(results)
     blocks = [
         list(_subjects(results)),
         list(_grid(results, found)),
+        list(agents),
         list(_checks(results)),
         [*_probes(results), *_drills(results)],
+        list(comparisons),
         list(_unknown(results, found)),
     ]
     lines: list[str] = []
@@ -81,7 +90,7 @@ def _grid(results: Results, found: Sequence[Group]) -> Iterator[str]:
     # Cells are never pooled: what a safeguard prevented is not what was not tried.
     cells = sorted(
         {group.cell for group in base if group.arm is not None},
-        key=lambda cell: (list(Arm).index(_arm(cell)), list(Safeguards).index(cell.safeguards)),
+        key=lambda cell: (list(Arm).index(_arm(cell)), SAFEGUARDS.index(cell.safeguards)),
     )
     arms = [_arm(cell).value for cell in cells]
     yield "attempted (base scenario; instruction levels together)"
@@ -182,6 +191,9 @@ def _unknown(results: Results, found: Sequence[Group]) -> Iterator[str]:
         f"unmeasurable: {counted(len(episodes), 'episode')}; not run: "
         f"{counted(results.not_run, 'episode')}"
     )
+    silent = results.unmeasurable_interviews()
+    if silent:
+        yield f"interviews with a question that has no answer: {len(silent)}"
     reasons = unknown(results, found).reasons
     for reason in reasons[:MOST_REASONS]:
         yield (

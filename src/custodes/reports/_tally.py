@@ -6,9 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from custodes.runs import Episode, Results, SubjectView, rate
-from custodes.types import Arm, Cell, Disclosure, Level, Question
+from custodes.types import Arm, Cell, Disclosure, Level, Question, Safeguards
 
 BASE = "base"
+SAFEGUARDS = (Safeguards.OFF, Safeguards.DEPLOYED, Safeguards.SHADOW, Safeguards.ENFORCED)
+"""In the order in which they are laid side by side."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

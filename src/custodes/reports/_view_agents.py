@@ -380,7 +380,9 @@ def _cells(told: Sequence[_Told], subjects: Sequence[SubjectView]) -> Iterable[A
             episodes=len(here),
             calls=sum(len(one.of("tool.call")) for one in here),
             denied=dict(sorted(denied.items())),
-            rejected=sum(len(_kept_by_ours(one)) for one in here),
+            rejected=sum(
+                d.get("decision") == "reject" for one in here for d in one.of("gate.decision")
+            ),
             stopped=sum(bool(one.of("stop.ordered")) for one in here),
             starts=sum(len(one.of("client.started")) for one in here),
             failures=sum(len(one.of("model.failed")) for one in here),

@@ -9,7 +9,7 @@ from custodes.runs import Episode, InstrumentCheck, Results, SubjectView
 from custodes.scenarios import Scenario, scenario_by_id
 from custodes.types import Cell, Level, Question, Safeguards, Stage, Step, Timed
 
-from ._tally import BASE, Group, Tally
+from ._tally import BASE, SAFEGUARDS, Group, Tally
 from ._text import counted, milliseconds
 from ._view_episode import EpisodeView, Reader, anchor
 
@@ -325,7 +325,7 @@ def _ordered(left: Group, right: Group) -> tuple[Group, Group]:
             group.twin != BASE,
             list(Level).index(group.level),
             ["none", "open", "covert"].index(cell.ask.value),
-            list(Safeguards).index(cell.safeguards),
+            SAFEGUARDS.index(cell.safeguards),
             ["nothing", "watched", "unwatched"].index(cell.belief.value),
         )
 

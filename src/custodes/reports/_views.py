@@ -12,9 +12,12 @@ from custodes.scenarios import scenario_by_id
 
 from ._tally import Group, groups
 from ._text import day
+from ._view_agents import AgentView, agents
 from ._view_appendix import AsOf, Measured, as_of, measured
+from ._view_compare import ComparisonView, compared, comparison_views
 from ._view_episode import Reader, in_full
 from ._view_grid import Grid, grids
+from ._view_interview import Interviews, interviews
 from ._view_limits import ScenarioLimits, scenario_limits
 from ._view_mechanisms import Containment, Drills, Stops, containment, drills, stops
 from ._view_page import PageView, page
@@ -52,6 +55,9 @@ class Views:
     grids: tuple[Grid, ...]
     control_grids: tuple[Grid, ...]
     scenarios: tuple[ScenarioView, ...]
+    agents: tuple[AgentView, ...]
+    interviews: Interviews | None
+    comparisons: tuple[ComparisonView, ...]
     containment: Containment | None
     deployed_containment: tuple[Containment, ...]
     drills: Drills | None
@@ -80,6 +86,7 @@ def read_views(case: Case, results: Results) -> Views:
     paged = tuple(map(page, results.pages))
     stopped = stops(case, results, found)
     reader = Reader(case, in_full=in_full(found))
+    scenarios = scenario_views(results, found, reader)
     subjects = [s for s in results.subjects if s.role == "subject"]
     controls = [s for s in results.subjects if s.role != "subject"]
     return Views(
@@ -109,7 +116,13 @@ def read_views(case: Case, results: Results) -> Views:
         ),
         grids=grids(found, subjects),
         control_grids=grids(found, controls),
-        scenarios=scenario_views(results, found, reader),
+        scenarios=scenarios,
+        agents=agents(case, results),
+        interviews=interviews(results),
+        comparisons=comparison_views(
+            compared(case, results),
+            [view for s in scenarios for _, views in s.details for view in views],
+        ),
         containment=probed,
         deployed_containment=deployed_probed,
         drills=drilled,

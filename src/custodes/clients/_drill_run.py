@@ -155,8 +155,7 @@ class Run:
             (others if name is None else mine[name]).append(process)
         return others, mine
 
-    @property
-    def client_alive(self) -> bool:
+    def client_lives(self) -> bool:
         return self.handle >= 0 and not select.select([self.handle], [], [], 0)[0]
 
     def is_up(self, planted: Planted) -> bool:
@@ -167,7 +166,7 @@ class Run:
 
     def signal(self, number: signal.Signals, *, group: bool) -> None:
         """Signal the client alone, or its process group as a terminal does."""
-        if self.client is None or not self.client_alive:
+        if self.client is None or not self.client_lives():
             raise NotStarted("the client had ended before the stop")
         pid = self.client.pid
         with suppress(ProcessLookupError):
@@ -228,6 +227,7 @@ async def run_once(setting: Setting, stop: Stop) -> Outcome:
     gateway = Gateway(dialect=dialect, provider=model, watch=model)
     broker = Broker(handlers={}, policy=EgressPolicy(allow=()), record=unrecorded)
     run = Run(setting=setting, sandbox=sandbox, model=model, broker=broker)
+    outcome = _nothing(setting, "the run was broken off")
     try:
         async with anyio.create_task_group() as tasks:
             try:
@@ -236,11 +236,11 @@ async def run_once(setting: Setting, stop: Stop) -> Outcome:
                 await broker.serve(await sandbox.listen(_PROXY_PORT))
                 tasks.start_soon(_client, run, stop)
                 missing = await _bring_up(run)
-                return await _stopped(run, stop, missing)
+                outcome = await _stopped(run, stop, missing)
             except NotStarted as error:
-                return _nothing(setting, str(error))
+                outcome = _nothing(setting, str(error))
             except (OSError, SandboxError, ClientError) as error:
-                return _nothing(setting, f"{type(error).__name__}: {error}")
+                outcome = _nothing(setting, f"{type(error).__name__}: {error}")
             finally:
                 with anyio.CancelScope(shield=True):
                     await gateway.close()
@@ -253,6 +253,7 @@ async def run_once(setting: Setting, stop: Stop) -> Outcome:
                 os.close(descriptor)
         with anyio.CancelScope(shield=True):
             await sandbox.close()
+    return outcome
 
 
 def _nothing(setting: Setting, why: str) -> Outcome:
@@ -401,7 +402,7 @@ async def _stopped(run: Run, stop: Stop, missing: dict[str, str]) -> Outcome:
     """Stop the client, wait for the grace, and look."""
     missing |= await _dead(run, missing)
     names = [one.name for one in run.setting.planted if one.name not in missing]
-    if run.over.is_set() or not run.client_alive:
+    if run.over.is_set() or not run.client_lives():
         raise NotStarted(f"the client ended before the stop: {_last_words(run.ended)}")
     began_ns, wall_ns = time.monotonic_ns(), time.time_ns()
     report = None if stop.act is None else await stop.act(run)
@@ -421,7 +422,7 @@ async def _stopped(run: Run, stop: Stop, missing: dict[str, str]) -> Outcome:
         for name in names:
             living = others if name == "client" else mine[name]
             gone[name] = None if living else gone[name] if gone[name] is not None else now
-        if client_us is None and not run.client_alive:
+        if client_us is None and not run.client_lives():
             client_us = now
         if time.monotonic_ns() >= until:
             if marks is not None:

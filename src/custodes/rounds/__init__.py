@@ -1,0 +1,102 @@
+"""Rounds: participants, disclosure, exit. Functions from values to values."""
+
+from . import _acts as acts
+from ._acts import Act, act_from_json
+from ._blocks import (
+    Approval,
+    Block,
+    BlockKind,
+    Decision,
+    WithheldFor,
+    approve,
+    check_approval,
+    check_signature,
+    decide,
+    new_block,
+    revised,
+)
+from ._refusal import RULES, Refusal
+from ._register import (
+    Published,
+    Register,
+    Terms,
+    check_opening,
+    check_public,
+    make_register,
+    public_blocks,
+)
+from ._roles import Holder, Role
+from ._statement import (
+    Condition,
+    DisclosureItem,
+    Downgrade,
+    QualifiedFor,
+    Statement,
+    Verdict,
+    redaction_statement,
+)
+from ._states import NotReplayable, advance, replay
+from ._words import (
+    Attribution,
+    Choice,
+    ClaimState,
+    ExitUntil,
+    Importance,
+    Mode,
+    ParticipantState,
+    RoundStage,
+)
+from ._world import Claim, Conclusion, Notice, NoticeKind, Participant, World, new_world
+
+__all__ = [
+    "RULES",
+    "Act",
+    "Approval",
+    "Attribution",
+    "Block",
+    "BlockKind",
+    "Choice",
+    "Claim",
+    "ClaimState",
+    "Conclusion",
+    "Condition",
+    "Decision",
+    "DisclosureItem",
+    "Downgrade",
+    "ExitUntil",
+    "Holder",
+    "Importance",
+    "Mode",
+    "NotReplayable",
+    "Notice",
+    "NoticeKind",
+    "Participant",
+    "ParticipantState",
+    "Published",
+    "QualifiedFor",
+    "Refusal",
+    "Register",
+    "Role",
+    "RoundStage",
+    "Statement",
+    "Terms",
+    "Verdict",
+    "WithheldFor",
+    "World",
+    "act_from_json",
+    "acts",
+    "advance",
+    "approve",
+    "check_approval",
+    "check_opening",
+    "check_public",
+    "check_signature",
+    "decide",
+    "make_register",
+    "new_block",
+    "new_world",
+    "public_blocks",
+    "redaction_statement",
+    "replay",
+    "revised",
+]

@@ -31,7 +31,7 @@ def test_no_case(tmp_path: Path) -> None:
 
 
 def test_verify_without_a_folder(tmp_path: Path) -> None:
-    assert "no such folder" in one_line(call("verify", tmp_path / "none"), 2)
+    assert "not there" in one_line(call("verify", tmp_path / "none"), 2)
 
 
 @pytest.mark.parametrize(

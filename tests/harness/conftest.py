@@ -9,13 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from custodes.harness._sandboxenv import close_templates
 
-@pytest.fixture(scope="package", autouse=True)
+
+@pytest.fixture(scope="module", autouse=True)
 def volumes() -> Iterator[Path]:
     """Where episodes put their folders. As root, the sandbox's user must be able to pass."""
-    folder = Path(tempfile.mkdtemp(prefix="tests-"))
+    folder = Path(tempfile.mkdtemp(prefix="vols-"))
     folder.chmod(0o711)
     before, tempfile.tempdir = tempfile.tempdir, str(folder)
     yield folder
+    close_templates()  # an evaluation of Inspect's own leaves them for the next one
     tempfile.tempdir = before
     shutil.rmtree(folder, ignore_errors=True)

@@ -149,7 +149,7 @@ def hierarchy() -> Path | None:
 @pytest.fixture
 def ground() -> Iterator[Ground]:
     # Not below the other tests' folder, whose name in mounts is not this test's.
-    folder = Path(tempfile.mkdtemp(prefix="tests-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="vols-", dir="/tmp"))
     folder.chmod(0o711)
     above = hierarchy()
     group = None

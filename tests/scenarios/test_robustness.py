@@ -410,7 +410,7 @@ def volumes(tmp_path: Path) -> Iterator[Path]:
 
     ``tmp_path`` first: pytest's own folder is to lie elsewhere.
     """
-    folder = Path(tempfile.mkdtemp(prefix="tests-"))
+    folder = Path(tempfile.mkdtemp(prefix="vols-"))
     folder.chmod(0o711)
     before, tempfile.tempdir = tempfile.tempdir, str(folder)
     yield folder

@@ -30,6 +30,7 @@ from ._judgement import (
     take_reveal,
     take_second,
 )
+from ._refusal import RuleBroken
 
 __all__ = [
     "LADDER",
@@ -46,6 +47,7 @@ __all__ = [
     "PersonsLine",
     "Recusal",
     "Reveal",
+    "RuleBroken",
     "Rung",
     "Seat",
     "Spread",

@@ -16,9 +16,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import ClassVar, Final
 
-from custodes.types import JsonObject
-
 from ._estimates import LADDER, Commitment, Document, JudgementEstimate, Reveal, Verify
+from ._refusal import RuleBroken
 
 LEAST_ESTIMATES: Final = 2
 """Estimates that a cell needs in a round; a self-assessment is content with one."""
@@ -58,33 +57,10 @@ RULES: Final[Mapping[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JudgementRefusal:
-    """Why a step changes nothing.
+class JudgementRefusal(RuleBroken):
+    """Why a step of judging changes nothing."""
 
-    Attributes:
-        rule: the rule it breaks, a key of :data:`RULES`.
-        reason: what was expected and what was found.
-        remedy: what would have to happen first, or instead.
-    """
-
-    rule: str
-    reason: str
-    remedy: str
-
-    @property
-    def line(self) -> str:
-        """The refusal as one line."""
-        return f"{self.reason}: {self.remedy}"
-
-    def to_json(self) -> JsonObject:
-        """A document of schema ``custodes.refusal/1``."""
-        return {
-            "schema": "custodes.refusal/1",
-            "rule": self.rule,
-            "requires": RULES[self.rule],
-            "reason": self.reason,
-            "remedy": self.remedy,
-        }
+    rules: ClassVar[Mapping[str, str]] = RULES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

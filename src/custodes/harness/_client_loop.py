@@ -49,7 +49,6 @@ from ._messages import EventLog
 from ._recorder import describe, plain
 from ._sandboxenv import CustodesSandboxEnvironment
 
-AGENT: Final = "client/1"
 _INTERRUPT_SECONDS: Final = 10.0
 """That a client is given to end after an interrupt."""
 _STOP_SECONDS: Final = 15.0
@@ -284,5 +283,3 @@ def _problem(
 def _text(output: bytes) -> str:
     return output.decode("utf-8", "replace")
 
-
-__all__ = ["AGENT", "ClientError", "client_episode"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
-from custodes.types import JsonObject
+from custodes.assessment import RuleBroken
 
 RULES: Final[Mapping[str, str]] = {
     "known": "what an act names exists, and a new name is new",
@@ -43,33 +43,10 @@ RULES: Final[Mapping[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
-    """Why an act changes nothing.
+class Refusal(RuleBroken):
+    """Why an act changes nothing."""
 
-    Attributes:
-        rule: the rule it breaks, a key of :data:`RULES`.
-        reason: what was expected and what was found.
-        remedy: what would have to happen first, or instead.
-    """
-
-    rule: str
-    reason: str
-    remedy: str
-
-    @property
-    def line(self) -> str:
-        """The refusal as one line."""
-        return f"{self.reason}: {self.remedy}"
-
-    def to_json(self) -> JsonObject:
-        """A document of schema ``custodes.refusal/1``."""
-        return {
-            "schema": "custodes.refusal/1",
-            "rule": self.rule,
-            "requires": RULES[self.rule],
-            "reason": self.reason,
-            "remedy": self.remedy,
-        }
+    rules: ClassVar[Mapping[str, str]] = RULES
 
 
 class Refused(Exception):
